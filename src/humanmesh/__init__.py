@@ -1,0 +1,1 @@
+"""One photo in, a posed 3D human body mesh out."""

@@ -1,0 +1,1 @@
+"""The parametric body: parameters, skinning, named keypoints, priors."""

@@ -1,0 +1,1 @@
+"""Data sets: annotations, readers, augmentation, mixing, synthetic people."""

@@ -1,0 +1,44 @@
+"""What is known of one person in one picture. Every reader returns these; nothing after a reader knows a format."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from humanmesh.body.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One person in one picture. What is not known is None, or has weight 0."""
+
+    image: Path
+    """The picture, as stored: data-set pictures are not turned by EXIF."""
+    skeleton: Skeleton
+    """Names of the rows of the keypoint arrays."""
+    keypoints_2d: np.ndarray
+    """(K, 2) float32, pixels of the stored picture; 0 where the weight is 0."""
+    weights_2d: np.ndarray
+    """(K,) float32 in [0, 1]: 0 missing, 1 annotated by a person, the score where a machine did it."""
+    box: np.ndarray | None = None
+    """(4,) float32 x0, y0, x1, y1 in pixels, where the data set gives a box of its own."""
+    keypoints_3d: np.ndarray | None = None
+    """(K, 3) float32, metres, camera frame (x right, y down, z forward); 0 where the weight is 0."""
+    weights_3d: np.ndarray | None = None
+    """(K,) float32 in [0, 1]."""
+    pose: np.ndarray | None = None
+    """(72,) float32 SMPL axis-angle, the global rotation in the camera frame."""
+    shape: np.ndarray | None = None
+    """(10,) float32 SMPL shape coefficients."""
+    focal_length: float | None = None
+    """Pixels, where the camera is known."""
+    principal_point: tuple[float, float] | None = None
+    """Pixels, where the camera is known."""
+    mask: Path | None = None
+    """A label picture of the same size."""
+    source: str = ""
+    """Data set, as a reader names itself: "lspet", "coco", ..."""
+    record: str = ""
+    """What names this record in its data set: an id, a frame."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Subject, action, camera, sequence: whatever a protocol selects and groups by."""

@@ -1,0 +1,1 @@
+"""Fitting a body to keypoints by optimisation."""

@@ -1,0 +1,1 @@
+"""Rotations, cameras, crops and alignment: tensors in, tensors out."""

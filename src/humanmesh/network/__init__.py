@@ -1,0 +1,1 @@
+"""Encoder, iterative regressor, discriminator, and their composition."""

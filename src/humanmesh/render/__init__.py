@@ -1,0 +1,1 @@
+"""A rasteriser in plain torch, shading and overlays."""

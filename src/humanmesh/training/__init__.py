@@ -1,0 +1,1 @@
+"""Configuration, step, loop and log of the training."""
