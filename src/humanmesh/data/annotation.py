@@ -1,6 +1,6 @@
 """What is known of one person in one picture. Every reader returns these; nothing after a reader knows a format."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +42,20 @@ class Annotation:
     """What names this record in its data set: an id, a frame."""
     tags: dict[str, str] = field(default_factory=dict)
     """Subject, action, camera, sequence: whatever a protocol selects and groups by."""
+
+
+def to_skeleton(annotation: Annotation, skeleton: Skeleton) -> Annotation:
+    """The same person with the rows of another skeleton, matched by joint name; missing joints get weight 0."""
+    shared = [joint for joint in skeleton.joints if joint in annotation.skeleton.index]
+    target = [skeleton.index[joint] for joint in shared]
+    origin = [annotation.skeleton.index[joint] for joint in shared]
+
+    def moved(values: np.ndarray | None) -> np.ndarray | None:
+        if values is None:
+            return None
+        result = np.zeros((len(skeleton), *values.shape[1:]), np.float32)
+        result[target] = values[origin]
+        return result
+
+    rows = ("keypoints_2d", "weights_2d", "keypoints_3d", "weights_3d")
+    return replace(annotation, skeleton=skeleton, **{name: moved(getattr(annotation, name)) for name in rows})
