@@ -1,0 +1,135 @@
+"""Body files: the project's own (safetensors) and SMPL's (.pkl, .npz)."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from humanmesh.body.parameters import BodyModelData
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.assets import asset_path
+
+BODY_FORMAT = "humanmesh-body-1"
+BUNDLED_BODIES = {"anny": "body_anny.safetensors"}
+_INT16_MAX = 32767
+_KEYPOINTS = "keypoints/"
+
+
+def load_body_data(name_or_path: str | Path) -> BodyModelData:
+    """The bundled body "anny", or a body file.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where it is not a body.
+    """
+    if str(name_or_path) in BUNDLED_BODIES:
+        return read_body(asset_path(BUNDLED_BODIES[str(name_or_path)]))
+    return read_body(name_or_path)
+
+
+def write_body(data: BodyModelData, path: str | Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a body in the project's format; shape directions are rounded to 16 bits (about 2 micrometres)."""
+    tensors = {
+        "template": data.template.float(),
+        "parents": torch.tensor(data.parents, dtype=torch.int8),
+        "faces": _small_integers(data.faces),
+        **_quantised("shape_directions", data.shape_directions),
+        **_weights_as_pairs(data.skinning_weights),
+        **_sparse("joint_regressor", data.joint_regressor),
+    }
+    for name, regressor in data.keypoint_regressors.items():
+        tensors |= _sparse(_KEYPOINTS + name, regressor)
+    if data.pose_directions is not None:
+        tensors["pose_directions"] = data.pose_directions.float()
+    if data.face_parts is not None:
+        tensors["face_parts"] = data.face_parts.to(torch.uint8)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, str(path), {**(metadata or {}), "format": BODY_FORMAT, "name": data.name})
+
+
+def read_body(path: str | Path) -> BodyModelData:
+    """Read what `write_body` wrote; float32.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where it is not a body.
+    """
+    tensors, metadata = _read_safetensors(Path(path))
+    keypoint_sets = sorted({name.split("/")[1] for name in tensors if name.startswith(_KEYPOINTS)})
+    face_parts = tensors.get("face_parts")
+    vertices = len(tensors["template"])
+    return BodyModelData(
+        name=metadata["name"],
+        template=tensors["template"],
+        shape_directions=tensors["shape_directions"].float() * tensors["shape_directions.scale"],
+        pose_directions=tensors.get("pose_directions"),
+        joint_regressor=_dense(tensors, "joint_regressor", vertices),
+        skinning_weights=_weights_from_pairs(tensors),
+        parents=tuple(tensors["parents"].tolist()),
+        faces=tensors["faces"].long(),
+        keypoint_regressors={name: _dense(tensors, _KEYPOINTS + name, vertices) for name in keypoint_sets},
+        face_parts=None if face_parts is None else face_parts.long(),
+    )
+
+
+def read_body_metadata(path: str | Path) -> dict[str, str]:
+    """The notes that were written with a body (its source, licence, measured errors)."""
+    return _read_safetensors(Path(path))[1]
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise MissingAssetError("body model", path, 'Give the path of a body file, or the name "anny".')
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise BadInputError(
+            f"Body file {path}", f"cannot be read ({error})", "Get a fresh copy of it."
+        ) from error
+    if metadata.get("format") != BODY_FORMAT:
+        found = f"it is of format {metadata.get('format')!r}, not {BODY_FORMAT!r}"
+        raise BadInputError(f"Body file {path}", found, "Give a body file, not weights.")
+    return tensors, metadata
+
+
+def _small_integers(values: Tensor) -> Tensor:
+    return values.to(torch.int16 if values.numel() == 0 or int(values.max()) <= _INT16_MAX else torch.int32)
+
+
+def _quantised(name: str, directions: Tensor) -> dict[str, Tensor]:
+    """Each direction in 16-bit steps of its own size: twenty times finer than float16 at its largest entries."""
+    scale = (directions.abs().amax((0, 1)) / _INT16_MAX).clamp_min(1e-12)
+    return {name: (directions / scale).round().to(torch.int16), f"{name}.scale": scale.float()}
+
+
+def _weights_as_pairs(weights: Tensor) -> dict[str, Tensor]:
+    """(vertices, n) joint rows and shares, where n is the largest number of joints that a vertex follows."""
+    count = int((weights != 0).sum(1).max())
+    shares, joints = weights.topk(count, 1)
+    return {"skinning.joints": joints.to(torch.uint8), "skinning.shares": shares.float()}
+
+
+def _weights_from_pairs(tensors: dict[str, Tensor]) -> Tensor:
+    joints, shares = tensors["skinning.joints"].long(), tensors["skinning.shares"]
+    return torch.zeros(len(joints), len(tensors["parents"])).scatter_(1, joints, shares)
+
+
+def _sparse(name: str, matrix: Tensor) -> dict[str, Tensor]:
+    rows, columns = matrix.nonzero(as_tuple=True)
+    return {
+        f"{name}/size": torch.tensor(len(matrix)),
+        f"{name}/rows": rows.to(torch.int16),
+        f"{name}/columns": columns.to(torch.int32),
+        f"{name}/values": matrix[rows, columns].float(),
+    }
+
+
+def _dense(tensors: dict[str, Tensor], name: str, columns: int) -> Tensor:
+    matrix = torch.zeros(int(tensors[f"{name}/size"]), columns)
+    matrix[tensors[f"{name}/rows"].long(), tensors[f"{name}/columns"].long()] = tensors[f"{name}/values"]
+    return matrix
