@@ -1,0 +1,173 @@
+"""Photos in, pictures out. Pixels are RGB, sRGB-coded, in [0, 1]."""
+
+import io
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.writing import whole_file
+
+SMALLEST_SIDE = 16
+"""Pixels; a person in anything narrower cannot be made out."""
+LARGEST_AREA = 89_478_485
+"""Pixels; Pillow's own guard against files that unpack to fill the memory (a quarter of a gigabyte of RGB)."""
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+"""What a folder is searched for."""
+
+_SAVE_AS = "Save it as PNG, JPEG or WebP."
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, EOFError, Image.DecompressionBombError)
+
+
+def read_photo(path: Path | str) -> Float[Tensor, "3 height width"]:
+    """A photo as people see it: turned by its EXIF tag, in sRGB, transparent parts over white.
+
+    Grey, palette, CMYK and 16-bit pictures become RGB; of an animation the first picture is taken.
+
+    Raises:
+        BadInputError: where the file is no picture, damaged, or of a size that cannot be used.
+        MissingAssetError: where there is no such file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingAssetError("photo", path, "Check the path.")
+    if path.is_dir():
+        raise BadInputError(f"Photo {path}", "this is a folder", "Give a picture in it.")
+    name = f"Photo {path}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # size and damage are checked below, with words
+            with Image.open(path) as image:
+                return pixels_of_image(image, name)
+    except UnidentifiedImageError as error:
+        found = "the file is empty" if path.stat().st_size == 0 else "this is no picture that can be read"
+        raise BadInputError(name, found, _SAVE_AS) from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, "far over the limit") from error
+    except PermissionError as error:
+        raise BadInputError(name, "reading it is not permitted", "Change its permissions.") from error
+    except _UNREADABLE as error:
+        raise _damaged(name, error) from error
+
+
+def pixels_of_image(image: Image.Image, name: str = "Photo") -> Float[Tensor, "3 height width"]:
+    """The pixels of a Pillow image, by the same rules as `read_photo`; `name` stands in error messages.
+
+    Raises:
+        BadInputError: where the picture is damaged or of a size that cannot be used.
+    """
+    check_size(image.width, image.height, name)
+    try:
+        image.load()
+        return _rgb_pixels(_upright(image))
+    except _UNREADABLE as error:
+        raise _damaged(name, error) from error
+
+
+def pixels_of_array(
+    array: UInt8[np.ndarray, "height width 3"], name: str = "Photo"
+) -> Float[Tensor, "3 height width"]:
+    """The pixels of an RGB array."""
+    check_size(array.shape[1], array.shape[0], name)
+    planes = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+    return planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse what is too small to show a person or too large to hold.
+
+    Raises:
+        BadInputError: naming the size and the limit.
+    """
+    size = f"{width} x {height} pixels"
+    if min(width, height) < SMALLEST_SIDE:
+        raise BadInputError(name, f"{size} is too small", f"Each side needs at least {SMALLEST_SIDE} pixels.")
+    if width * height > LARGEST_AREA:
+        raise _too_large(name, size)
+
+
+def _damaged(name: str, error: Exception) -> BadInputError:
+    return BadInputError(name, f"the picture is damaged ({error})", "Get the file again.")
+
+
+def _too_large(name: str, size: str) -> BadInputError:
+    limit = f"Scale it down to at most {LARGEST_AREA // 1_000_000} megapixels."
+    return BadInputError(name, f"{size} is too large", limit)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned by its EXIF tag; an unreadable tag counts as none."""
+    try:
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if is_turned else image
+    except _UNREADABLE:
+        return image
+
+
+def _rgb_pixels(image: Image.Image) -> Float[Tensor, "3 height width"]:
+    if image.mode == "F":
+        raise ValueError("its values are floating-point numbers of unknown range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # one channel of 16 bits, in Pillow's several ways
+        grey = torch.from_numpy(np.asarray(image).astype(np.float32)).div_(65535).clamp_(0, 1)
+        return grey.expand(3, -1, -1).contiguous()
+    return pixels_of_array(np.asarray(_to_srgb(_over_white(image))))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    colours = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    flat = Image.alpha_composite(white, colours).convert("RGB")
+    flat.info["icc_profile"] = image.info.get("icc_profile")
+    return flat
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Colours of an embedded profile (Display P3, Adobe RGB, a press) in sRGB; a profile that does not fit is left out."""
+    profile = image.info.get("icc_profile")
+    is_srgb = not profile or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+    if is_srgb or image.mode not in {"RGB", "CMYK"}:
+        return image.convert("RGB")
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        converted = None
+    return converted or image.convert("RGB")
+
+
+def write_png(path: Path | str, pixels: Float[Tensor, "3 height width"]) -> None:
+    """RGB in [0, 1] as an 8-bit PNG, whole or not at all.
+
+    Raises:
+        BadInputError: where the file cannot be written.
+    """
+    image = Image.fromarray(bytes_of_pixels(pixels))
+    with whole_file(path) as beside:
+        image.save(beside, format="PNG", compress_level=4)
+
+
+def bytes_of_pixels(pixels: Float[Tensor, "3 height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    """RGB in [0, 1] as rows of 8-bit pixels, rounded; what lies outside is clipped."""
+    return (
+        pixels
+        .detach()
+        .mul(255)
+        .round_()
+        .clamp_(0, 255)
+        .to(torch.uint8)
+        .permute(1, 2, 0)
+        .contiguous()
+        .cpu()
+        .numpy()
+    )
