@@ -147,9 +147,24 @@ MPI_INF_3DHP_17 = Skeleton(
     ),
 )  # fmt: skip
 
+MPII_16 = Skeleton(
+    "mpii16",
+    (
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
+        "pelvis", "thorax", "neck", "head_top",
+        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
+    ),
+    (
+        *_LIMBS,
+        ("pelvis", "right_hip"), ("pelvis", "left_hip"), ("pelvis", "thorax"), ("thorax", "neck"),
+        ("neck", "head_top"), ("thorax", "left_shoulder"), ("thorax", "right_shoulder"),
+    ),
+)  # fmt: skip
+"""MPII's own names: its `neck` is the "upper neck", which stands where LSP's neck does."""
+
 SKELETONS: dict[str, Skeleton] = {
     skeleton.name: skeleton
-    for skeleton in (SMPL_24, LSP_14, COCO_17, COCOPLUS_19, H36M_17, MPI_INF_3DHP_17)
+    for skeleton in (SMPL_24, LSP_14, COCO_17, COCOPLUS_19, MPII_16, H36M_17, MPI_INF_3DHP_17)
 }
 
 
