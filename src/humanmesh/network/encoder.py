@@ -1,0 +1,207 @@
+"""Image encoders: a crop in, pooled features and, where asked, a stride-4 feature map with keypoint heat maps.
+
+Every encoder takes RGB in [0, 1] and normalises it itself. The ResNets (He et al. 2016) carry torchvision's
+parameter names, so its ImageNet weights load. `mobilenet_v2_fpn` (Sandler et al. 2018 with a feature pyramid)
+has the shape of MoveNet Lightning, batch norm folded into its convolutions, and pads as TensorFlow does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
+from humanmesh.errors import UnknownNameError
+
+KEYPOINTS = COCOPLUS_19
+"""The heat maps' channels, in this order."""
+
+PYRAMID_CHANNELS = 24
+"""Channels of the stride-4 feature map of every encoder."""
+
+_HEAD_CHANNELS = 96
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """What an encoder sees in a batch of crops."""
+
+    pooled: Float[Tensor, "batch channels"]
+    """Mean over the crop of the deepest features."""
+    features: Float[Tensor, "batch features height width"] | None = None
+    """Stride-4 map; None without a pyramid."""
+    heatmaps: Float[Tensor, "batch 19 height width"] | None = None
+    """Logits of each keypoint of `KEYPOINTS` at stride 4; None without a pyramid."""
+    center_heatmap: Float[Tensor, "batch 1 height width"] | None = None
+    """Logits of a person's centre at stride 4; None without person heads."""
+    center_offsets: Float[Tensor, "batch 34 height width"] | None = None
+    """At a person's centre: y, x offset in stride-4 cells to each COCO keypoint; None without person heads."""
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow's "SAME": an odd pixel of padding goes to the right and the bottom."""
+
+    def forward(self, input: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
+        """As `nn.Conv2d`; the output has ceil(size / stride) rows and columns."""
+        pads = [self._padding(size, axis) for axis, size in enumerate(input.shape[-2:])]
+        if all(before == after for before, after in pads):
+            padding = (pads[0][0], pads[1][0])
+            return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        padded = F.pad(input, (*pads[1], *pads[0]))
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    def _padding(self, size: int, axis: int) -> tuple[int, int]:
+        kernel, stride = self.kernel_size[axis], self.stride[axis]
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        return total // 2, total - total // 2
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: widen, filter each channel, narrow; added to its input where the shapes agree."""
+
+    def __init__(self, channels: int, out_channels: int, *, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.expand = SameConv2d(channels, hidden, 1) if expansion != 1 else None
+        self.depthwise = SameConv2d(hidden, hidden, 3, stride, groups=hidden)
+        self.project = SameConv2d(hidden, out_channels, 1)
+        self.is_residual = stride == 1 and channels == out_channels
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
+        """The block's output, at 1 / stride of the size."""
+        hidden = x if self.expand is None else F.relu6(self.expand(x))
+        out = self.project(F.relu6(self.depthwise(hidden)))
+        return x + out if self.is_residual else out
+
+
+def _separable(channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        SameConv2d(channels, channels, 3, groups=channels), SameConv2d(channels, out_channels, 1), nn.ReLU()
+    )
+
+
+def _head(channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(*_separable(channels, _HEAD_CHANNELS), SameConv2d(_HEAD_CHANNELS, out_channels, 1))
+
+
+class FeaturePyramid(nn.Module):
+    """Brings maps of falling resolution together at the finest one (Lin et al. 2017), with MoveNet's light layers."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        widths = (PYRAMID_CHANNELS, 32, 64)
+        self.top = SameConv2d(channels[3], widths[2], 1)
+        self.laterals = nn.ModuleList(SameConv2d(channels[level], widths[level], 1) for level in range(3))
+        outputs = (PYRAMID_CHANNELS, PYRAMID_CHANNELS, widths[1])
+        self.smooths = nn.ModuleList(_separable(widths[level], outputs[level]) for level in range(3))
+
+    def forward(self, maps: list[Tensor]) -> Float[Tensor, "batch features height width"]:
+        """The map at the size of `maps[0]`; `maps` runs from stride 4 to the coarsest."""
+        x = self.top(maps[3])
+        for level in (2, 1, 0):
+            lateral = self.laterals[level](maps[level])
+            upsampled = F.interpolate(x, size=lateral.shape[-2:], mode="bilinear", align_corners=False)
+            x = self.smooths[level](upsampled + lateral)
+        return x
+
+
+class Neck(nn.Module):
+    """The feature pyramid and the heads that read its stride-4 map."""
+
+    def __init__(self, channels: tuple[int, ...], *, person_heads: bool = False) -> None:
+        super().__init__()
+        self.pyramid = FeaturePyramid(channels)
+        self.keypoint_head = _head(PYRAMID_CHANNELS, len(KEYPOINTS))
+        self.center_head = _head(PYRAMID_CHANNELS, 1) if person_heads else None
+        self.offset_head = _head(PYRAMID_CHANNELS, 2 * len(COCO_17)) if person_heads else None
+
+    def forward(self, pooled: Float[Tensor, "batch channels"], maps: list[Tensor]) -> EncoderOutput:
+        """All outputs; `maps` runs from stride 4 to the coarsest."""
+        features = self.pyramid(maps)
+        center = None if self.center_head is None else self.center_head(features)
+        offsets = None if self.offset_head is None else self.offset_head(features)
+        return EncoderOutput(pooled, features, self.keypoint_head(features), center, offsets)
+
+
+class Encoder(nn.Module):
+    """What every encoder shares: named levels of feature maps, their pooling and an optional neck."""
+
+    channels: int
+    """Length of the pooled features."""
+
+    neck: Neck | None
+    """None: pooled features alone."""
+
+    def levels(self, crops: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
+        """Feature maps of RGB crops in [0, 1], from stride 4 to the coarsest."""
+        raise NotImplementedError
+
+    def forward(self, crops: Float[Tensor, "batch 3 height width"]) -> EncoderOutput:
+        """Features of RGB crops in [0, 1]; both sides a multiple of 32 pixels."""
+        maps = self.levels(crops)
+        pooled = maps[-1].mean((-2, -1))
+        return EncoderOutput(pooled) if self.neck is None else self.neck(pooled, maps)
+
+
+_MOBILENET_STAGES = (
+    # expansion, channels, blocks, stride of the first
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+_MOBILENET_TAPS = (2, 5, 9)
+"""Blocks whose outputs feed the pyramid: strides 4, 8 and 16."""
+
+
+class MobileNetV2(Encoder):
+    """MobileNetV2 1.0 without normalisation layers: they are folded into the convolutions."""
+
+    channels = 1280
+
+    def __init__(self, *, pyramid: bool = True, person_heads: bool = False) -> None:
+        super().__init__()
+        self.stem = SameConv2d(3, 32, 3, 2)
+        blocks, channels = [], 32
+        for expansion, out_channels, count, stride in _MOBILENET_STAGES:
+            for number in range(count):
+                step = stride if number == 0 else 1
+                blocks.append(InvertedResidual(channels, out_channels, stride=step, expansion=expansion))
+                channels = out_channels
+        self.blocks = nn.ModuleList(blocks)
+        self.last = SameConv2d(channels, self.channels, 1)
+        self.neck = Neck((24, 32, 64, self.channels), person_heads=person_heads) if pyramid else None
+
+    def levels(self, crops: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
+        """Strides 4, 8, 16 and 32."""
+        x = F.relu6(self.stem(2 * crops - 1))
+        maps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in _MOBILENET_TAPS:
+                maps.append(x)
+        return [*maps, F.relu6(self.last(x))]
+
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {"mobilenet_v2_fpn": MobileNetV2}
+
+
+def build_encoder(name: str, *, pyramid: bool = True, person_heads: bool = False) -> Encoder:
+    """The encoder of that name, with random weights.
+
+    Args:
+        name: a key of `ENCODERS`.
+        pyramid: also give the stride-4 features and the keypoint heat maps.
+        person_heads: also give the maps that find people in a whole photo; needs the pyramid.
+
+    Raises:
+        UnknownNameError: listing the names that exist.
+    """
+    if name not in ENCODERS:
+        raise UnknownNameError("encoder", name, list(ENCODERS))
+    return ENCODERS[name](pyramid=pyramid, person_heads=person_heads)

@@ -1,0 +1,115 @@
+"""The whole network: crop -> encoder -> regressor -> body -> camera."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanmesh.body.parameters import BodyModelData
+from humanmesh.errors import UnknownNameError
+from humanmesh.network.encoder import ENCODERS, KEYPOINTS, Encoder, EncoderOutput, build_encoder
+from humanmesh.network.regressor import (
+    REGRESSORS,
+    ROTATIONS,
+    Estimate,
+    HeatmapKeypoints,
+    HmrRegressor,
+    ModernRegressor,
+    State,
+    read_heatmaps,
+)
+
+
+@dataclass(frozen=True)
+class RecoveryConfig:
+    """All that is needed to build the network again; stored with its weights."""
+
+    encoder: str = "mobilenet_v2_fpn"
+    """A key of `ENCODERS`."""
+    regressor: str = "modern"
+    """A key of `REGRESSORS`."""
+    rotation: str = "6d"
+    """A key of `ROTATIONS`: how the state writes a rotation."""
+    rounds: int = 3
+    """Estimates made, each correcting the last."""
+    crop_size: int = 192
+    """Side of the crop that the weights were trained on, pixels; a multiple of 32."""
+    person_heads: bool = False
+    """Also the maps that find people in a whole photo."""
+
+    def __post_init__(self) -> None:
+        for kind, name, known in (
+            ("encoder", self.encoder, ENCODERS),
+            ("regressor", self.regressor, REGRESSORS),
+            ("rotation", self.rotation, ROTATIONS),
+        ):
+            if name not in known:
+                raise UnknownNameError(kind, name, list(known))
+        if self.rounds < 1:
+            raise ValueError(f"rounds must be at least 1, got {self.rounds}")
+        if self.crop_size < 32 or self.crop_size % 32:
+            raise ValueError(f"crop_size must be a multiple of 32 pixels, got {self.crop_size}")
+
+
+@dataclass(frozen=True)
+class RecoveryOutput:
+    """Every round's estimate, and what the encoder saw."""
+
+    rounds: tuple[Estimate, ...]
+    """First to last; the adversary of the paper sees them all."""
+    encoded: EncoderOutput
+    """Feature maps and heat-map logits."""
+    seen: HeatmapKeypoints | None
+    """Keypoints read off the heat maps; None without a pyramid."""
+
+    @property
+    def last(self) -> Estimate:
+        """The answer."""
+        return self.rounds[-1]
+
+
+class Recovery(nn.Module):
+    """Pose, shape and camera of the person in each crop.
+
+    The body is a keypoint body for `KEYPOINTS`: (rotations, shape) -> (joints, keypoints). It is no part of the
+    state dict, so the same weights serve every body of SMPL's structure.
+    """
+
+    def __init__(self, encoder: Encoder, regressor: HmrRegressor | ModernRegressor, body: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.regressor = regressor
+        self.body = body
+
+    def forward(self, crops: Float[Tensor, "batch 3 height width"]) -> RecoveryOutput:
+        """Estimates for RGB crops in [0, 1]. Under autocast the body and the camera stay in float32."""
+        encoded = self.encoder(crops)
+        seen = None if encoded.heatmaps is None else read_heatmaps(encoded.heatmaps)
+        return RecoveryOutput(self.regressor(encoded, seen, self.interpret), encoded, seen)
+
+    def interpret(self, state: Float[Tensor, "batch state"]) -> Estimate:
+        """Pose the body of a state and project its keypoints."""
+        with torch.autocast(state.device.type, enabled=False):
+            rotations, shape, camera = self.regressor.state.read(state)
+            joints, keypoints = self.body(rotations, shape)
+            return Estimate(rotations, shape, camera, joints, keypoints, camera.project(keypoints))
+
+
+def build_recovery(
+    config: RecoveryConfig, body_data: BodyModelData, *, mean_pose: Float[Tensor, "24 3"] | None = None
+) -> Recovery:
+    """The network of a configuration, with random weights.
+
+    Args:
+        config: what to build.
+        body_data: a body with keypoint regressors for `KEYPOINTS`.
+        mean_pose: axis-angle where the first round starts; `default_mean_pose()` where it is None.
+    """
+    from humanmesh.body.model import KeypointBody
+
+    regressor = REGRESSORS[config.regressor]
+    encoder = build_encoder(config.encoder, pyramid=regressor.needs_pyramid, person_heads=config.person_heads)
+    state = State(config.rotation, mean_pose)
+    body = KeypointBody(body_data, KEYPOINTS.name)
+    return Recovery(encoder, regressor(state, encoder.channels, rounds=config.rounds), body)

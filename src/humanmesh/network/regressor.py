@@ -1,0 +1,253 @@
+"""Iterative regressors: from what the encoder saw to a pose, a shape and a camera, in rounds that correct the last.
+
+The state is the paper's Theta in its order: camera (s, tx, ty), pose 24 x 3 axis-angle or 24 x 6, shape 10.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanmesh.body.skeletons import SMPL_24
+from humanmesh.errors import UnknownNameError
+from humanmesh.geometry.cameras import WeakPerspectiveCamera
+from humanmesh.geometry.rotations import axis_angle_to_matrix, matrix_to_rotation_6d, rotation_6d_to_matrix
+from humanmesh.network.encoder import KEYPOINTS, PYRAMID_CHANNELS, EncoderOutput
+
+SHAPE_COEFFICIENTS = 10
+_CAMERA_NUMBERS = 3
+_MEAN_SCALE = 0.9
+"""The paper's first scale, crop half-widths per metre."""
+HEATMAP_SHARPNESS = 3.0
+"""Factor on the logits before the softmax over a heat map; 3 places MoveNet's keypoints best on average."""
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """One way to write a rotation in the state."""
+
+    numbers: int
+    """Numbers a joint."""
+    to_matrix: Callable[[Tensor], Tensor]
+    """(..., numbers) -> (..., 3, 3)."""
+    from_axis_angle: Callable[[Tensor], Tensor]
+    """(..., 3) -> (..., numbers)."""
+
+
+ROTATIONS: dict[str, Rotation] = {
+    "axis_angle": Rotation(3, axis_angle_to_matrix, lambda axis_angle: axis_angle),
+    "6d": Rotation(
+        6, rotation_6d_to_matrix, lambda axis_angle: matrix_to_rotation_6d(axis_angle_to_matrix(axis_angle))
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One round's answer for a batch of crops."""
+
+    rotations: Float[Tensor, "batch 24 3 3"]
+    """Rotation of each SMPL joint in its parent's frame; the first takes the body to the camera frame."""
+    shape: Float[Tensor, "batch 10"]
+    """Standard deviations."""
+    camera: WeakPerspectiveCamera
+    """Of the crop."""
+    joints: Float[Tensor, "batch 24 3"]
+    """Metres, axes of the camera frame, origin of the body."""
+    keypoints_3d: Float[Tensor, "batch 19 3"]
+    """`KEYPOINTS`, metres, axes of the camera frame, origin of the body."""
+    keypoints_2d: Float[Tensor, "batch 19 2"]
+    """`KEYPOINTS` in crop coordinates."""
+
+
+Interpret = Callable[[Float[Tensor, "batch state"]], Estimate]
+"""Poses the body of a state and projects it; `Recovery` gives it to its regressor."""
+
+
+def default_mean_pose() -> Float[Tensor, "24 3"]:
+    """Standing upright in the camera, arms lowered by 60 degrees, elbows and knees slightly bent; axis-angle."""
+    pose = torch.zeros(24, 3)
+    bends = {
+        "pelvis": (math.pi, 0, 0),
+        "left_shoulder": (0, 0, -math.pi / 3), "right_shoulder": (0, 0, math.pi / 3),
+        "left_elbow": (0, -0.3, 0), "right_elbow": (0, 0.3, 0),
+        "left_hip": (-0.1, 0, 0), "right_hip": (-0.1, 0, 0),
+        "left_knee": (0.2, 0, 0), "right_knee": (0.2, 0, 0),
+    }  # fmt: skip
+    for joint, axis_angle in bends.items():
+        pose[SMPL_24.index[joint]] = torch.tensor(axis_angle)
+    return pose
+
+
+class State(nn.Module):
+    """The state's layout and its mean, which is learned."""
+
+    def __init__(self, rotation: str, mean_pose: Float[Tensor, "24 3"] | None = None) -> None:
+        super().__init__()
+        if rotation not in ROTATIONS:
+            raise UnknownNameError("rotation", rotation, list(ROTATIONS))
+        self.rotation = ROTATIONS[rotation]
+        self.size = _CAMERA_NUMBERS + 24 * self.rotation.numbers + SHAPE_COEFFICIENTS
+        pose = self.rotation.from_axis_angle(default_mean_pose() if mean_pose is None else mean_pose)
+        camera = torch.tensor([_MEAN_SCALE, 0.0, 0.0])
+        self.mean = nn.Parameter(torch.cat([camera, pose.flatten(), torch.zeros(SHAPE_COEFFICIENTS)]))
+
+    def read(
+        self, state: Float[Tensor, "batch state"]
+    ) -> tuple[Float[Tensor, "batch 24 3 3"], Float[Tensor, "batch 10"], WeakPerspectiveCamera]:
+        """Rotations, shape and camera of a state."""
+        camera, pose, shape = state.split(
+            [_CAMERA_NUMBERS, 24 * self.rotation.numbers, SHAPE_COEFFICIENTS], -1
+        )
+        rotations = self.rotation.to_matrix(pose.unflatten(-1, (24, self.rotation.numbers)))
+        return rotations, shape, WeakPerspectiveCamera(camera[:, 0], camera[:, 1:])
+
+
+@dataclass(frozen=True)
+class HeatmapKeypoints:
+    """Keypoints read off the heat maps."""
+
+    positions: Float[Tensor, "batch 19 2"]
+    """Crop coordinates: the mean of the softmax over the map."""
+    confidences: Float[Tensor, "batch 19"]
+    """Sigmoid of the map's highest logit."""
+    spreads: Float[Tensor, "batch 19"]
+    """Standard deviation of the softmax about its mean, crop half-widths."""
+
+
+def read_heatmaps(heatmaps: Float[Tensor, "batch 19 height width"]) -> HeatmapKeypoints:
+    """Keypoints as the mean of the softmax over each map (integral regression, Sun et al. 2018), in float32."""
+    logits = heatmaps.float()
+    height, width = logits.shape[-2:]
+    share = (HEATMAP_SHARPNESS * logits).flatten(2).softmax(-1).view_as(logits)
+    x, y = _cell_centers(width, logits.device), _cell_centers(height, logits.device)
+    share_x, share_y = share.sum(-2), share.sum(-1)
+    positions = torch.stack([share_x @ x, share_y @ y], -1)
+    squares = share_x @ x.square() + share_y @ y.square() - positions.square().sum(-1)
+    # A map that is one single cell has no spread and no slope there; half a cell stands for both.
+    spreads = squares.clamp_min((1 / width) ** 2).sqrt()
+    return HeatmapKeypoints(positions, logits.flatten(2).amax(-1).sigmoid(), spreads)
+
+
+def _cell_centers(count: int, device: torch.device) -> Float[Tensor, "count"]:
+    return (torch.arange(count, device=device, dtype=torch.float32) + 0.5) * (2 / count) - 1
+
+
+def sample_at(
+    features: Float[Tensor, "batch channels height width"], points: Float[Tensor, "batch points 2"]
+) -> Float[Tensor, "batch points channels"]:
+    """The map's values at points in crop coordinates, bilinear; zero outside the crop."""
+    sampled = F.grid_sample(features.float(), points[:, None].float(), align_corners=False)
+    return sampled[:, :, 0].transpose(1, 2)
+
+
+def _small_last_layer(inputs: int, outputs: int) -> nn.Linear:
+    """The paper's: variance scaling by 0.01 over the mean of fan-in and fan-out, uniform."""
+    layer = nn.Linear(inputs, outputs)
+    bound = math.sqrt(3 * 0.01 / ((inputs + outputs) / 2))
+    nn.init.uniform_(layer.weight, -bound, bound)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class HmrRegressor(nn.Module):
+    """The paper's: pooled features and the last state through two hidden layers, the same weights every round."""
+
+    needs_pyramid = False
+
+    def __init__(self, state: State, channels: int, *, rounds: int = 3) -> None:
+        super().__init__()
+        self.state = state
+        self.rounds = rounds
+        self.fc1 = nn.Linear(channels + state.size, 1024)
+        self.fc2 = nn.Linear(1024, 1024)
+        self.fc3 = _small_last_layer(1024, state.size)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(
+        self, encoded: EncoderOutput, seen: HeatmapKeypoints | None, interpret: Interpret
+    ) -> tuple[Estimate, ...]:
+        """One estimate a round; `seen` is not looked at."""
+        state = self.state.mean.expand(len(encoded.pooled), -1)
+        estimates = []
+        for _ in range(self.rounds):
+            hidden = self.dropout(F.relu(self.fc1(torch.cat([encoded.pooled, state], -1))))
+            hidden = self.dropout(F.relu(self.fc2(hidden)))
+            state = state + self.fc3(hidden).float()
+            estimates.append(interpret(state))
+        return tuple(estimates)
+
+
+class ModernRegressor(nn.Module):
+    """Sees its own error: features at its projected keypoints and their way to the heat maps' keypoints.
+
+    Every round starts from the last state without its gradient, so put a loss on every round.
+    """
+
+    needs_pyramid = True
+
+    def __init__(self, state: State, channels: int, *, rounds: int = 3, hidden: int = 1024) -> None:
+        super().__init__()
+        self.state = state
+        self.rounds = rounds
+        self.reduce = nn.Sequential(nn.Linear(channels, 512), nn.LayerNorm(512), nn.ReLU())
+        sampled = len(KEYPOINTS) * PYRAMID_CHANNELS
+        self.sampled_norm = nn.LayerNorm(sampled)
+        evidence = len(KEYPOINTS) * (2 + 2 + 2 + 1 + 1)
+        self.fc1 = nn.Linear(512 + state.size + sampled + evidence, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.norm1, self.norm2 = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
+        self.fc3 = _small_last_layer(hidden, state.size)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(
+        self, encoded: EncoderOutput, seen: HeatmapKeypoints | None, interpret: Interpret
+    ) -> tuple[Estimate, ...]:
+        """One estimate a round.
+
+        Raises:
+            ValueError: where the encoder was built without a pyramid.
+        """
+        if encoded.features is None or seen is None:
+            raise ValueError("the modern regressor needs an encoder with pyramid=True")
+        batch = len(encoded.pooled)
+        pooled = self.reduce(encoded.pooled)
+        state = self.state.mean.expand(batch, -1)
+        projected = interpret(self.state.mean[None].detach()).keypoints_2d.expand(batch, -1, -1)
+        estimates = []
+        for _ in range(self.rounds):
+            evidence = self._evidence(encoded.features, seen, projected)
+            hidden = torch.cat([pooled, state, evidence], -1)
+            hidden = self.dropout(F.relu(self.norm1(self.fc1(hidden))))
+            hidden = self.dropout(F.relu(self.norm2(self.fc2(hidden))))
+            state = state + self.fc3(hidden).float()
+            estimates.append(interpret(state))
+            state, projected = state.detach(), estimates[-1].keypoints_2d.detach()
+        return tuple(estimates)
+
+    def _evidence(
+        self,
+        features: Float[Tensor, "batch channels height width"],
+        seen: HeatmapKeypoints,
+        projected: Float[Tensor, "batch 19 2"],
+    ) -> Float[Tensor, "batch evidence"]:
+        confidences = seen.confidences[..., None]
+        parts = [
+            self.sampled_norm(sample_at(features, projected).flatten(1)),
+            projected.clamp(-2, 2),
+            seen.positions,
+            confidences * (seen.positions - projected).clamp(-2, 2),
+            confidences,
+            seen.spreads[..., None],
+        ]
+        return torch.cat([part.flatten(1) for part in parts], -1)
+
+
+REGRESSORS: dict[str, type[HmrRegressor] | type[ModernRegressor]] = {
+    "hmr": HmrRegressor,
+    "modern": ModernRegressor,
+}
