@@ -1,12 +1,12 @@
-"""From pose and shape to a posed body."""
+"""From pose and shape to a posed body, or to its keypoints alone."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from humanmesh.body.parameters import BodyModelData, BodyOutput
-from humanmesh.body.skinning import forward_kinematics, skin
-from humanmesh.errors import UnknownNameError
+from humanmesh.body.skeletons import SMPL_24
+from humanmesh.body.skinning import KinematicTree, skin
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 
 
@@ -14,38 +14,61 @@ def pose_to_rotations(
     pose: Float[Tensor, "batch 72"] | Float[Tensor, "batch 24 3 3"],
 ) -> Float[Tensor, "batch 24 3 3"]:
     """Axis-angle of 24 joints in a row (radians), or rotation matrices, which pass unchanged."""
-    return axis_angle_to_matrix(pose.unflatten(1, (24, 3))) if pose.ndim == 2 else pose
+    return axis_angle_to_matrix(pose.unflatten(1, (-1, 3))) if pose.ndim == 2 else pose
 
 
-class BodyModel(nn.Module):
-    """A body with SMPL's structure. Its buffers follow `.to()` but stay out of the state dict."""
+class _Skeleton(nn.Module):
+    """What every body has: joints that follow shape and pose. No buffer enters the state dict."""
+
+    joint_template: Float[Tensor, "24 3"]
+    joint_directions: Float[Tensor, "shapes coordinates"]
 
     def __init__(self, data: BodyModelData) -> None:
         super().__init__()
         self.data = data
-        regressor = data.joint_regressor
-        self._keep("template", data.template)
-        self._keep("shape_directions", data.shape_directions.permute(2, 0, 1).flatten(1))
-        # Rest joints are linear in the shape, so the regression over all vertices happens once, here.
-        self._keep("joint_template", regressor @ data.template)
-        self._keep(
-            "joint_directions", torch.einsum("jv,vcs->sjc", regressor, data.shape_directions).flatten(1)
-        )
-        pose_directions = data.pose_directions
-        self._keep(
-            "pose_directions",
-            None if pose_directions is None else pose_directions.permute(2, 0, 1).flatten(1),
-        )
-        self._keep("skinning_weights", data.skinning_weights)
-        self._keep("faces", data.faces)
-        self._keypoint_names = tuple(data.keypoint_regressors)
-        for name, keypoint_regressor in data.keypoint_regressors.items():
-            columns = keypoint_regressor.abs().sum(0).nonzero().squeeze(1)
-            self._keep(f"keypoint_vertices_{name}", columns)
-            self._keep(f"keypoint_weights_{name}", keypoint_regressor[:, columns])
+        self.tree = KinematicTree(data.parents).to(data.template.dtype)
+        # Rest joints are linear in the shape, so the sum over all vertices is done once, here.
+        joint_directions = torch.einsum("jv,vcs->sjc", data.joint_regressor, data.shape_directions)
+        self._keep("joint_template", data.joint_regressor @ data.template)
+        self._keep("joint_directions", joint_directions.flatten(1))
 
-    def _keep(self, name: str, value: Tensor | None) -> None:
-        self.register_buffer(name, None if value is None else value.contiguous(), persistent=False)
+    def _keep(self, name: str, value: Tensor) -> None:
+        self.register_buffer(name, value.contiguous(), persistent=False)
+
+    def rest_joints(self, shape: Float[Tensor, "batch shapes"]) -> Float[Tensor, "batch 24 3"]:
+        """Joints of the rest pose (metres)."""
+        return self.joint_template + (shape @ self.joint_directions).unflatten(1, (-1, 3))
+
+    def _features(
+        self, rotations: Float[Tensor, "batch 24 3 3"], shape: Float[Tensor, "batch shapes"]
+    ) -> Float[Tensor, "batch features"]:
+        """What the rest body is linear in: the shape and, where the body has correctives, R - I."""
+        if self.data.pose_directions is None:
+            return shape
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        return torch.cat([shape, (rotations[:, 1:] - identity).flatten(1)], 1)
+
+
+class BodyModel(_Skeleton):
+    """A body with SMPL's structure, all its vertices."""
+
+    template: Float[Tensor, "coordinates"]
+    directions: Float[Tensor, "features coordinates"]
+    skinning_weights: Float[Tensor, "joints vertices"]
+    faces: Int[Tensor, "faces 3"]
+
+    def __init__(self, data: BodyModelData) -> None:
+        super().__init__(data)
+        # Coordinate by coordinate, as `skin` takes them.
+        self._keep("template", data.template.T.flatten())
+        self._keep("directions", _directions(data).permute(2, 1, 0).flatten(1))
+        self._keep("skinning_weights", data.skinning_weights.T)
+        self._keep("faces", data.faces)
+        for name in {SMPL_24.name, *data.keypoint_regressors}:
+            regressor = data.keypoint_regressor(name)
+            vertices = regressor.abs().sum(0).nonzero().squeeze(1)
+            self._keep(f"keypoint_vertices_{name}", vertices)
+            self._keep(f"keypoint_weights_{name}", regressor[:, vertices])
 
     def forward(
         self,
@@ -55,23 +78,11 @@ class BodyModel(nn.Module):
         """The body in that pose (radians or matrices) and shape (standard deviations); metres."""
         rotations = pose_to_rotations(pose)
         rest_joints = self.rest_joints(shape)
-        world, joints = forward_kinematics(rotations, rest_joints, self.data.parents)
+        world, joints = self.tree(rotations, rest_joints)
         translations = joints - (world @ rest_joints[..., None]).squeeze(-1)
-        vertices = skin(self._rest_vertices(rotations, shape), self.skinning_weights, world, translations)
+        rest = torch.addmm(self.template, self._features(rotations, shape), self.directions)
+        vertices = skin(rest.unflatten(1, (3, -1)), self.skinning_weights, world, translations)
         return BodyOutput(vertices, joints)
-
-    def rest_joints(self, shape: Float[Tensor, "batch shapes"]) -> Float[Tensor, "batch 24 3"]:
-        """Joints of the rest pose (metres)."""
-        return self.joint_template + (shape @ self.joint_directions).unflatten(1, (-1, 3))
-
-    def _rest_vertices(
-        self, rotations: Float[Tensor, "batch 24 3 3"], shape: Float[Tensor, "batch shapes"]
-    ) -> Float[Tensor, "batch vertices 3"]:
-        offsets = shape @ self.shape_directions
-        if self.pose_directions is not None:
-            identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-            offsets = offsets + (rotations[:, 1:] - identity).flatten(1) @ self.pose_directions
-        return self.template + offsets.unflatten(1, (-1, 3))
 
     def keypoints(
         self, vertices: Float[Tensor, "batch vertices 3"], name: str
@@ -81,9 +92,56 @@ class BodyModel(nn.Module):
         Raises:
             UnknownNameError: listing the sets that this body has.
         """
-        if name not in self._keypoint_names:
-            raise UnknownNameError(
-                f"keypoint set of body {self.data.name!r}", name, list(self._keypoint_names)
-            )
-        columns = getattr(self, f"keypoint_vertices_{name}")
-        return getattr(self, f"keypoint_weights_{name}") @ vertices[:, columns]
+        self.data.keypoint_regressor(name)
+        chosen = vertices.index_select(1, getattr(self, f"keypoint_vertices_{name}"))
+        return getattr(self, f"keypoint_weights_{name}") @ chosen
+
+
+class KeypointBody(_Skeleton):
+    """Joints and one keypoint set of a body without posing any vertex; exact, for training.
+
+    A keypoint k is linear in the posed vertices, so with skinning weights w, regressor r, rest vertices v
+    and rest joints J it is  sum_j R_j (sum_i r_ki w_ij (v_i - J_j)) + (sum_i r_ki w_ij) joint_j.  The inner
+    sums are linear in the shape and the pose features; their coefficients are summed over vertices once.
+    """
+
+    arms: Float[Tensor, "coordinates"]
+    arm_directions: Float[Tensor, "features coordinates"]
+    mass: Float[Tensor, "joints keypoints"]
+
+    def __init__(self, data: BodyModelData, keypoint_set: str) -> None:
+        super().__init__(data)
+        shares = torch.einsum("ki,ij->jki", data.keypoint_regressor(keypoint_set), data.skinning_weights)
+        mass = shares.sum(2)
+        arms = torch.einsum("jki,ic->jck", shares, data.template) - _outer(mass, self.joint_template)
+        directions = torch.einsum("jki,icf->fjck", shares, _directions(data))
+        shapes = data.shape_directions.shape[2]
+        directions[:shapes] -= _outer(mass, self.joint_directions.unflatten(1, (-1, 3)))
+        self._keep("arms", arms.flatten())
+        self._keep("arm_directions", directions.flatten(1))
+        self._keep("mass", mass)
+
+    def forward(
+        self,
+        pose: Float[Tensor, "batch 72"] | Float[Tensor, "batch 24 3 3"],
+        shape: Float[Tensor, "batch shapes"],
+    ) -> tuple[Float[Tensor, "batch 24 3"], Float[Tensor, "batch keypoints 3"]]:
+        """Joints and keypoints of the posed body (metres): what `BodyModel` and its `keypoints` give."""
+        rotations = pose_to_rotations(pose)
+        world, joints = self.tree(rotations, self.rest_joints(shape))
+        arms = torch.addmm(self.arms, self._features(rotations, shape), self.arm_directions)
+        arms = arms.unflatten(1, (-1, self.mass.shape[1]))  # (batch, joints * 3, keypoints)
+        turned = world.transpose(1, 2).flatten(2) @ arms  # the sum over joints is the inner product's
+        return joints, (turned + joints.transpose(1, 2) @ self.mass).transpose(1, 2)
+
+
+def _outer(
+    mass: Float[Tensor, "joints keypoints"], joints: Float[Tensor, "*features joints 3"]
+) -> Float[Tensor, "*features joints 3 keypoints"]:
+    return joints[..., None] * mass[:, None]
+
+
+def _directions(data: BodyModelData) -> Float[Tensor, "vertices 3 features"]:
+    if data.pose_directions is None:
+        return data.shape_directions
+    return torch.cat([data.shape_directions, data.pose_directions], 2)

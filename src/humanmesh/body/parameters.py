@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from humanmesh.body.skeletons import SMPL_24
+from humanmesh.errors import UnknownNameError
+
 
 @dataclass(frozen=True)
 class BodyModelData:
@@ -32,8 +35,25 @@ class BodyModelData:
     face_parts: Int[Tensor, "faces"] | None = None
     """Row of the SMPL joint that each face follows (the 24 parts)."""
 
-    def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> "BodyModelData":
+    def keypoint_regressor(self, name: str) -> Float[Tensor, "keypoints vertices"]:
+        """The linear map from posed vertices to a named keypoint set (`body.skeletons`).
+
+        "smpl24" is the joint regressor where the body brings no other; on posed vertices it follows the
+        joints that posing gives to some millimetres only.
+
+        Raises:
+            UnknownNameError: listing the sets that this body has.
+        """
+        regressors = {SMPL_24.name: self.joint_regressor, **self.keypoint_regressors}
+        if name not in regressors:
+            raise UnknownNameError(f"keypoint set of the body {self.name!r}", name, list(regressors))
+        return regressors[name]
+
+    def to(
+        self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    ) -> "BodyModelData":
         """The same body in another floating-point type or on another device."""
+
         def move(value: object) -> object:
             if isinstance(value, Tensor):
                 return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
