@@ -20,6 +20,8 @@ FAULTS: dict[str, str] = {
     "unknown category": "the record is left out",
     "duplicate id": "the later record is left out",
     "annotation without its photo": "the record is left out",
+    "unreadable photo": "the record is left out",
+    "photo of another size": "the record is left out",
     "photo without annotation": "the photo is not used",
     "keypoint not finite": "the keypoint gets weight 0",
     "keypoint outside the photo": "the keypoint gets weight 0",
@@ -122,41 +124,45 @@ class Checks:
         self._records.add(record)
         return True
 
-    def photo_size(self, image: Path) -> tuple[int, int] | None:
-        """Width and height of a photo as stored, None where there is none."""
-        if image not in self._photos:
-            self._photos[image] = _stored_size(image) if image.is_file() else None
-        return self._photos[image]
-
     def person(
-        self, annotation: Annotation, file: Path, size: tuple[int, int] | None = None
+        self, annotation: Annotation, file: Path, stated_size: tuple[int, int] | None = None
     ) -> Annotation | None:
         """The record with clean values, or None (counted) where it cannot be used.
 
         Args:
             file: where the record stands, for the report.
-            size: width and height of the photo where the data set states them; read from the photo if None.
+            stated_size: width and height of the photo where the data set states them.
         """
-        record = annotation.record
-        if not self.is_new(file, record):
+        if not self.is_new(file, annotation.record):
             return None
-        if size is None or annotation.image not in self._photos:
-            stored = (
-                self.photo_size(annotation.image) if size is None else _size_if_there(annotation.image, size)
-            )
-            self._photos[annotation.image] = stored
-        size = self._photos[annotation.image]
+        size = self._photo_size(annotation, file)
         if size is None:
-            self.fault("annotation without its photo", file, record, f"no readable photo {annotation.image}")
+            return None
+        if stated_size is not None and stated_size != size:
+            found = f"{annotation.image} is {size[0]} x {size[1]}, stated {stated_size[0]} x {stated_size[1]}"
+            self.fault("photo of another size", file, annotation.record, found)
             return None
         annotation = self._with_usable_keypoints(annotation, file, size)
         visible = int((annotation.weights_2d > 0).sum())
         if visible < self.rules.minimum_joints:
             found = f"{visible} visible, {self.rules.minimum_joints} needed"
-            self.fault("too few visible joints", file, record, found)
+            self.fault("too few visible joints", file, annotation.record, found)
             return None
         self.report.kept += 1
         return annotation
+
+    def _photo_size(self, annotation: Annotation, file: Path) -> tuple[int, int] | None:
+        image = annotation.image
+        if image not in self._photos:
+            self._photos[image] = _stored_size(image)
+        size = self._photos[image]
+        if size is None:
+            there = image.is_file()
+            reason = "unreadable photo" if there else "annotation without its photo"
+            self.fault(
+                reason, file, annotation.record, f"{image} is {'no picture' if there else 'not there'}"
+            )
+        return size
 
     def _with_usable_keypoints(self, annotation: Annotation, file: Path, size: tuple[int, int]) -> Annotation:
         weights = annotation.weights_2d.astype(np.float32)
@@ -205,12 +211,8 @@ def _stored_size(image: Path) -> tuple[int, int] | None:
     try:
         with Image.open(image) as photo:
             return photo.size
-    except OSError:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-
-
-def _size_if_there(image: Path, size: tuple[int, int]) -> tuple[int, int] | None:
-    return size if image.is_file() else None
 
 
 def need_file(kind: str, path: Path, remedy: str) -> Path:

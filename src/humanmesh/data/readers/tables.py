@@ -1,0 +1,115 @@
+"""What several data sets of photos share: arrays in .npz files, boxes of 200 pixels times a scale, millimetres."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from humanmesh.data.readers.checks import need_file
+from humanmesh.errors import BadInputError
+
+_LARGEST_IN_METRES = 50.0
+"""No studio is larger, and no person in millimetres is smaller."""
+
+
+def read_arrays(path: Path, needed: dict[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file, after a check of those that are needed.
+
+    Args:
+        needed: shape of each needed array, without its first axis (the records); None fits any length.
+
+    Raises:
+        BadInputError: where the file is no .npz, holds pickled objects, or lacks an array of that shape.
+    """
+    remedy = f"Give an .npz file with {', '.join(sorted(needed))}."
+    need_file(".npz file", path, remedy)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise BadInputError(f"{path} should be an .npz file of plain arrays", str(error), remedy) from error
+    for name, shape in needed.items():
+        found = arrays[name].shape if name in arrays else None
+        fits = found is not None and len(found) == len(shape) + 1 and found[0] == len(arrays["imgname"])
+        if not fits or any(want not in {None, have} for want, have in zip(shape, found[1:], strict=True)):
+            wanted = ", ".join(["N", *("any" if length is None else str(length) for length in shape)])
+            raise BadInputError(f"{path} should hold {name} of shape ({wanted})", f"{found}", remedy)
+    return arrays
+
+
+def text(value: object) -> str:
+    """A name from an array, which Python 2 wrote as bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def square_box(center: np.ndarray, scale: float) -> np.ndarray:
+    """Corners x0, y0, x1, y1 of MPII's square: 200 pixels times the scale, round the centre."""
+    return np.concatenate([center - 100 * scale, center + 100 * scale]).astype(np.float32)
+
+
+def metres(points: np.ndarray) -> np.ndarray:
+    """Points in metres, from metres or millimetres (told by their size)."""
+    largest = np.abs(points[np.isfinite(points)]).max(initial=0)
+    return points / 1000 if largest > _LARGEST_IN_METRES else points
+
+
+def folder_holding(name: str, candidates: list[Path]) -> Path:
+    """The first folder in which a file of that name is, else the first of all."""
+    return next((folder for folder in candidates if (folder / name).is_file()), candidates[0])
+
+
+def read_pickled_arrays(path: Path) -> Any:
+    """The content of a pickle of arrays, lists, dicts, numbers and text, of Python 2 or 3; it runs no code.
+
+    Raises:
+        BadInputError: where the file asks for anything else, or is damaged.
+    """
+    need_file("pickle", path, "Give the file as its data set ships it.")
+    try:
+        with path.open("rb") as file:
+            return _ArrayUnpickler(file, encoding="latin1").load()
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
+        remedy = "Take the file anew from its source."
+        raise BadInputError(
+            f"{path} should be a pickle of arrays", str(error) or "damaged", remedy
+        ) from error
+
+
+class _ArrayUnpickler(pickle.Unpickler):  # ruff: ignore[suspicious-pickle-usage]
+    """Knows numpy's arrays and nothing else."""
+
+    def __init__(self, file: IO[bytes], *, encoding: str) -> None:
+        super().__init__(file, encoding=encoding)
+        sample = np.zeros(1)
+        self._known: dict[tuple[str, str], Callable[..., Any]] = {
+            ("numpy", "ndarray"): np.ndarray,
+            ("numpy", "dtype"): np.dtype,
+            ("_codecs", "encode"): _latin1_bytes,
+        }
+        for package in ("numpy.core", "numpy._core"):
+            self._known[f"{package}.multiarray", "_reconstruct"] = sample.__reduce__()[0]
+            self._known[f"{package}.multiarray", "scalar"] = np.float64(0).__reduce__()[0]
+            self._known[f"{package}.numeric", "_frombuffer"] = sample.__reduce_ex__(5)[0]
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._known:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
+        return self._known[module, name]
+
+
+def _latin1_bytes(value: str, encoding: str) -> bytes:
+    """What Python 2 writes for bytes: `_codecs.encode(text, "latin1")`."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in {encoding}")
+    return value.encode("latin1")
