@@ -17,7 +17,8 @@ from torch import Tensor
 NEAR = 1e-3
 """Triangles with a vertex at this depth or nearer are dropped (metres)."""
 
-_EMPTY = torch.iinfo(torch.int64).max
+_EMPTY = (0x7F800000 << 32) | 0xFFFFFFFF
+"""Infinite depth, face -1: loses against every surface and unpacks to what an empty pixel holds."""
 _CANDIDATES_AT_ONCE = 1 << 17
 """Bounds the working memory to about 20 MB and keeps a chunk in the processor's cache."""
 _TRIANGLES_AT_ONCE = 1 << 18
@@ -57,15 +58,15 @@ def rasterize(
         width: Columns of the picture.
         cull_backfaces: Leave out the faces that turn away. The same picture of a closed body, for less work.
     """
-    batch = len(vertices_screen)
+    batch, pixels = len(vertices_screen), height * width
     vertices_screen, faces = vertices_screen.float(), faces.to(vertices_screen.device).long()
-    nearest = torch.full((batch * height * width,), _EMPTY, dtype=torch.int64, device=vertices_screen.device)
+    nearest = torch.full((batch * pixels,), _EMPTY, device=vertices_screen.device)
     images_at_once = max(1, _TRIANGLES_AT_ONCE // max(1, len(faces)))
     for first in range(0, batch, images_at_once):
-        block = nearest[first * height * width : (first + images_at_once) * height * width]
+        block = nearest[first * pixels : (first + images_at_once) * pixels]
         some_vertices = vertices_screen[first : first + images_at_once]
         triangles = _visible_triangles(some_vertices, faces, height, width, cull_backfaces=cull_backfaces)
-        for pixel, packed in _hits(triangles, height, width):
+        for pixel, packed in _hits(triangles, width):
             block.scatter_reduce_(0, pixel, packed, "amin")
     return _unpack(nearest.view(batch, height, width), vertices_screen, faces)
 
@@ -74,11 +75,11 @@ def rasterize(
 class _Triangles:
     """Triangles that may show a pixel, of all images one after the other."""
 
-    corners: Float32[Tensor, "9 triangles"]
-    """x0 y0 x1 y1 x2 y2 in pixels, then the inverse depths."""
+    corners: Float32[Tensor, "11 triangles"]
+    """x0 x1 x2 y0 y1 y2 in pixels, three inverse depths, and x and y of the first candidate's centre."""
     face: Int64[Tensor, "triangles"]
     first_pixel: Int64[Tensor, "triangles"]
-    """Number of the top left candidate in the block of images."""
+    """Number of the first candidate, top left of the bounding box, in the block of images."""
     columns: Int64[Tensor, "triangles"]
     """Width of the box of candidates."""
     candidates: Int64[Tensor, "triangles"]
@@ -93,72 +94,80 @@ def _visible_triangles(
     *,
     cull_backfaces: bool,
 ) -> _Triangles:
-    batch, count = len(vertices), len(faces)
-    by_axis = vertices.permute(2, 0, 1)
-    x, y, z = (by_axis[axis][:, faces.T].transpose(0, 1).reshape(3, -1) for axis in range(3))
-    left, right = _pixel_range(x, width)
-    top, bottom = _pixel_range(y, height)
-    keep = _drawable(x, y, z, cull_backfaces=cull_backfaces) & (right >= left) & (bottom >= top)
-    rows = keep.nonzero().squeeze(1)
-    x, y, z = x[:, rows], y[:, rows], z[:, rows]
-    left, right, top, bottom = left[rows].long(), right[rows].long(), top[rows].long(), bottom[rows].long()
-    image = torch.arange(batch, device=vertices.device).repeat_interleave(count)[rows]
-    columns = right - left + 1
+    # Everywhere here `index_select` takes a fifth of the time of indexing.
+    corners = vertices.permute(2, 0, 1).contiguous().index_select(2, faces.T.flatten())
+    corners = corners.unflatten(2, (3, len(faces)))  # axis, image, corner, face
+    left, right = _pixel_range(corners[0], width)
+    top, bottom = _pixel_range(corners[1], height)
+    keep = _drawable(corners, cull_backfaces=cull_backfaces) & (right >= left) & (bottom >= top)
+    kept = keep.flatten().nonzero().squeeze(1)
+    image = torch.div(kept, len(faces), rounding_mode="floor")
+    face = kept - image * len(faces)
+    left, right, top, bottom = (edge.flatten().index_select(0, kept) for edge in (left, right, top, bottom))
+    columns = (right - left).long() + 1
+    by_axis = corners.flatten(1)
+    rows = [kept + (2 * image + corner) * len(faces) for corner in range(3)]
+    x, y, z = torch.stack([by_axis.index_select(1, row) for row in rows], 1)
     return _Triangles(
-        corners=torch.cat([torch.stack([x, y], 1).flatten(0, 1), 1 / z]),
-        face=torch.arange(count, device=vertices.device).repeat(batch)[rows],
-        first_pixel=(image * height + top) * width + left,
+        corners=torch.cat([x, y, 1 / z, left[None] + 0.5, top[None] + 0.5]),
+        face=face,
+        first_pixel=(image * height + top.long()) * width + left.long(),
         columns=columns,
-        candidates=columns * (bottom - top + 1),
+        candidates=columns * ((bottom - top).long() + 1),
     )
 
 
 def _pixel_range(
-    coordinate: Float32[Tensor, "3 triangles"], size: int
-) -> tuple[Float32[Tensor, "triangles"], Float32[Tensor, "triangles"]]:
+    coordinate: Float32[Tensor, "batch 3 faces"], size: int
+) -> tuple[Float32[Tensor, "batch faces"], Float32[Tensor, "batch faces"]]:
     """First and last pixel whose centre lies between the smallest and the largest coordinate."""
-    smallest, largest = coordinate.aminmax(dim=0)
+    smallest, largest = _range_of(coordinate)
     return (smallest - 0.5).ceil().clamp_min(0), (largest - 0.5).floor().clamp_max(size - 1)
 
 
+def _range_of(
+    values: Float32[Tensor, "batch 3 faces"],
+) -> tuple[Float32[Tensor, "batch faces"], Float32[Tensor, "batch faces"]]:
+    """Smallest and largest of the three corners' values; NaN where one is NaN. Faster than `aminmax`."""
+    first, second, third = values.unbind(1)
+    return first.minimum(second).minimum(third), first.maximum(second).maximum(third)
+
+
 def _drawable(
-    x: Float32[Tensor, "3 triangles"],
-    y: Float32[Tensor, "3 triangles"],
-    z: Float32[Tensor, "3 triangles"],
-    *,
-    cull_backfaces: bool,
-) -> Bool[Tensor, "triangles"]:
+    corners: Float32[Tensor, "3 batch 3 faces"], *, cull_backfaces: bool
+) -> Bool[Tensor, "batch faces"]:
+    (x0, x1, x2), (y0, y1, y2) = corners[0].unbind(1), corners[1].unbind(1)
     # With x right and y down, a face that is counter-clockwise to the viewer has a negative area.
-    area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     has_area = area < 0 if cull_backfaces else area != 0
+    nearest, farthest = _range_of(corners[2])
     # NaN and infinite coordinates make an area that is not finite; comparisons with a NaN depth are false.
-    return has_area & area.isfinite() & (z.amin(0) > NEAR) & (z.amax(0) < torch.inf)
+    return has_area & area.isfinite() & (nearest > NEAR) & (farthest < torch.inf)
 
 
-def _hits(
-    triangles: _Triangles, height: int, width: int
-) -> Iterator[tuple[Int64[Tensor, "hits"], Int64[Tensor, "hits"]]]:
+def _hits(triangles: _Triangles, width: int) -> Iterator[tuple[Int64[Tensor, "hits"], Int64[Tensor, "hits"]]]:
     """Chunk by chunk: the pixels whose centre a triangle covers, with the packed (depth, face)."""
     ends = triangles.candidates.cumsum(0)
     total = int(ends[-1]) if len(ends) else 0
     for start in range(0, total, _CANDIDATES_AT_ONCE):
-        stop = min(start + _CANDIDATES_AT_ONCE, total)
-        yield _hits_between(triangles, ends, (start, stop), height, width)
+        yield _hits_between(triangles, ends, start, min(start + _CANDIDATES_AT_ONCE, total), width)
 
 
 def _hits_between(
-    triangles: _Triangles, ends: Int64[Tensor, "triangles"], span: tuple[int, int], height: int, width: int
+    triangles: _Triangles, ends: Int64[Tensor, "triangles"], start: int, stop: int, width: int
 ) -> tuple[Int64[Tensor, "hits"], Int64[Tensor, "hits"]]:
-    """Hits among the candidates number `span[0]` to `span[1]`, counted through all triangles."""
-    start, stop = span
+    """Hits among the candidates number `start` to `stop`, counted through all triangles."""
     triangle, candidate = _owners(triangles.candidates, ends, start, stop)
-    columns = triangles.columns[triangle]
+    columns = triangles.columns.index_select(0, triangle)
     row = torch.div(candidate, columns, rounding_mode="floor")
-    pixel = triangles.first_pixel[triangle] + row * (width - columns) + candidate
-    inverse_depth = _inverse_depth_inside(triangles.corners[:, triangle], pixel, height, width)
+    column = candidate - row * columns
+    corners = triangles.corners.index_select(1, triangle)
+    inverse_depth = _inverse_depth_inside(corners[:9], corners[9] + column, corners[10] + row)
     hit = (inverse_depth > 0).nonzero().squeeze(1)
-    depth_bits = (1 / inverse_depth[hit]).view(torch.int32).long()
-    return pixel[hit], (depth_bits << 32) | triangles.face[triangle[hit]]
+    depth_bits = (1 / inverse_depth.index_select(0, hit)).view(torch.int32).long()
+    triangle, row, column = (numbers.index_select(0, hit) for numbers in (triangle, row, column))
+    pixel = triangles.first_pixel.index_select(0, triangle) + row * width + column
+    return pixel, (depth_bits << 32) | triangles.face.index_select(0, triangle)
 
 
 def _owners(
@@ -167,37 +176,34 @@ def _owners(
     """The triangle of each candidate from `start` to `stop`, and the candidate's number within it."""
     limits = torch.tensor([start, stop - 1], device=ends.device)
     first, last = torch.searchsorted(ends, limits, right=True).tolist()
-    within = slice(first, last + 1)
-    begins = ends[within] - counts[within]
-    here = ends[within].clamp_max(stop) - begins.clamp_min(start)
+    begins = ends[first : last + 1] - counts[first : last + 1]
+    here = ends[first : last + 1].clamp_max(stop) - begins.clamp_min(start)
     local = torch.arange(len(here), device=ends.device).repeat_interleave(here, output_size=stop - start)
-    candidate = torch.arange(start, stop, device=ends.device) - begins[local]
+    candidate = torch.arange(start, stop, device=ends.device) - begins.index_select(0, local)
     return local + first, candidate
 
 
 def _inverse_depth_inside(
-    corners: Float32[Tensor, "9 points"], pixel: Int64[Tensor, "points"], height: int, width: int
+    corners: Float32[Tensor, "9 points"], x: Float32[Tensor, "points"], y: Float32[Tensor, "points"]
 ) -> Float32[Tensor, "points"]:
-    """1 / z of the triangle at the pixel's centre; 0 where the centre lies outside."""
-    row = torch.div(pixel, width, rounding_mode="floor")
-    x, y = (pixel - row * width).float() + 0.5, (row % height).float() + 0.5
-    weights = _edge_functions(corners, x, y)
-    lowest, highest = weights.aminmax(dim=0)
-    inverse_depth = (weights * corners[6:]).sum(0) / weights.sum(0)
-    return torch.where((lowest >= 0) | (highest <= 0), inverse_depth, 0)
+    """1 / z of the triangle at the point (x, y); 0 where the point lies outside."""
+    first, second, third = _edge_functions(corners, x, y)
+    lowest, highest = first.minimum(second).minimum(third), first.maximum(second).maximum(third)
+    weighted = first * corners[6] + second * corners[7] + third * corners[8]
+    return torch.where((lowest >= 0) | (highest <= 0), weighted / (first + second + third), 0)
 
 
 def _edge_functions(
     corners: Float32[Tensor, "9 points"], x: Float32[Tensor, "points"], y: Float32[Tensor, "points"]
-) -> Float32[Tensor, "3 points"]:
+) -> tuple[Float32[Tensor, "points"], Float32[Tensor, "points"], Float32[Tensor, "points"]]:
     """Twice the signed areas that the point (x, y) makes with the edges opposite to each corner.
 
     Swapping an edge's ends changes exactly the sign, rounding included, and both faces at an edge see the same
     corners: a point that one face rejects at their edge, the other accepts.
     """
-    x0, x1, x2 = (corners[0:6:2] - x).unbind()
-    y0, y1, y2 = (corners[1:6:2] - y).unbind()
-    return torch.stack([x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0])
+    x0, x1, x2 = (corners[:3] - x).unbind()
+    y0, y1, y2 = (corners[3:6] - y).unbind()
+    return x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0
 
 
 def _unpack(
@@ -205,17 +211,19 @@ def _unpack(
     vertices: Float32[Tensor, "batch vertices 3"],
     faces: Int64[Tensor, "faces 3"],
 ) -> Fragments:
-    image, row, column = (nearest != _EMPTY).nonzero(as_tuple=True)
-    packed = nearest[image, row, column]
-    face = packed & 0xFFFFFFFF
-    corners = vertices[image[:, None], faces[face]]
-    inverse_depths = 1 / corners[..., 2]
-    flat = torch.cat([corners[..., :2].flatten(1), inverse_depths], 1).T
-    weights = _edge_functions(flat, column.float() + 0.5, row.float() + 0.5).T * inverse_depths
-    barycentrics = nearest.new_zeros((*nearest.shape, 3), dtype=torch.float32)
-    barycentrics[image, row, column] = weights / weights.sum(-1, keepdim=True)
-    face_index = torch.full_like(nearest, -1)
-    face_index[image, row, column] = face
-    depth = torch.full(nearest.shape, torch.inf, device=nearest.device)
-    depth[image, row, column] = (packed >> 32).int().view(torch.float32)
-    return Fragments(face_index, barycentrics, depth)
+    _, height, width = nearest.shape
+    face_index = (nearest << 32) >> 32  # sign-extended
+    shown = (face_index.flatten() >= 0).nonzero().squeeze(1)
+    row_of_all = torch.div(shown, width, rounding_mode="floor")
+    image = torch.div(row_of_all, height, rounding_mode="floor")
+    x, y = shown - row_of_all * width + 0.5, row_of_all - image * height + 0.5
+    corner_rows = faces.index_select(0, face_index.flatten().index_select(0, shown)).T
+    vertex = (corner_rows + image * vertices.shape[1]).flatten()
+    corners = vertices.flatten(0, 1).T.contiguous().index_select(1, vertex).unflatten(1, (3, len(shown)))
+    inverse_depths = 1 / corners[2]
+    weights = torch.stack(_edge_functions(torch.cat([corners[0], corners[1], inverse_depths]), x, y), 1)
+    weights = weights * inverse_depths.T
+    barycentrics = vertices.new_zeros(nearest.numel(), 3)
+    barycentrics.index_copy_(0, shown, weights / weights.sum(1, keepdim=True))
+    depth = (nearest >> 32).int().view(torch.float32)
+    return Fragments(face_index, barycentrics.view(*nearest.shape, 3), depth)
