@@ -1,0 +1,93 @@
+"""AMASS and other MoSh output (.npz): SMPL, SMPL-H or SMPL-X rotations, in a world whose z is up.
+
+SMPL-H and SMPL-X have SMPL's first 22 joints and then fingers (and jaw and eyes); SMPL's two hands are left
+unturned. The files give the shift of the body's origin, not of its pelvis; they differ by a constant near
+(0, 0.3, 0) m in the body frame that depends on the shape.
+"""
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from humanmesh.data.motion import Motion, require_finite
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.geometry.rotations import axis_angle_to_matrix
+
+SHARED_JOINTS = 22
+"""Joints that SMPL, SMPL-H and SMPL-X have in common, in SMPL's order."""
+_POSE_SIZES = (66, 72, 156, 165)
+_FRAME_RATE_NAMES = ("mocap_framerate", "mocap_frame_rate", "fps")
+
+
+def read_amass(path: Path) -> Motion:
+    """A clip as SMPL rotations, with the person's shape where the file has it.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where the file is cut short, or lacks an array, or an array has wrong numbers.
+    """
+    arrays = _read_arrays(path)
+    poses, shifts = torch.from_numpy(arrays["poses"]), torch.from_numpy(arrays["trans"])
+    require_finite(poses, [f"poses column {column}" for column in range(poses.shape[1])], str(path))
+    require_finite(shifts, ["trans x", "trans y", "trans z"], str(path))
+    rotations = torch.eye(3, dtype=torch.float64).repeat(len(poses), 24, 1, 1)
+    turned = 24 if poses.shape[1] == 72 else SHARED_JOINTS
+    rotations[:, :turned] = axis_angle_to_matrix(poses[:, : 3 * turned].unflatten(1, (turned, 3)))
+    y_up_from_z_up = axis_angle_to_matrix(torch.tensor([-math.pi / 2, 0, 0], dtype=torch.float64))
+    rotations[:, 0] = y_up_from_z_up @ rotations[:, 0]
+    return Motion(
+        name=path.stem,
+        rotations=rotations.float(),
+        translation=(shifts @ y_up_from_z_up.T).float(),
+        frame_rate=float(arrays["frame_rate"]),
+        source=str(path),
+        shape=torch.from_numpy(arrays["betas"][:10]).float() if "betas" in arrays else None,
+    )
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """`poses`, `trans`, `frame_rate` and, where the file has at least ten of them, `betas`; float64."""
+    if not path.is_file():
+        raise MissingAssetError("motion file", path, "Give an .npz of AMASS.")
+    try:
+        with np.load(path) as content:
+            rate_name = next(name for name in _FRAME_RATE_NAMES if name in content.files)
+            arrays = {name: np.asarray(content[name], np.float64) for name in ("poses", "trans")}
+            arrays["frame_rate"] = np.asarray(content[rate_name], np.float64)
+            betas = (
+                np.asarray(content["betas"], np.float64).ravel() if "betas" in content.files else np.empty(0)
+            )
+    except StopIteration:
+        raise BadInputError(
+            f"Motion {path} needs a frame rate",
+            f"none of {', '.join(_FRAME_RATE_NAMES)}",
+            "Add mocap_framerate.",
+        ) from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInputError(
+            f"Motion {path} cannot be read as AMASS", str(error), "Fetch it again."
+        ) from error
+    _require_shapes(path, arrays)
+    return arrays | ({"betas": betas} if len(betas) >= 10 else {})
+
+
+def _require_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    poses, shifts, rate = arrays["poses"], arrays["trans"], arrays["frame_rate"]
+    if poses.ndim != 2 or poses.shape[1] not in _POSE_SIZES or len(poses) == 0:
+        sizes = ", ".join(str(size) for size in _POSE_SIZES)
+        raise BadInputError(
+            f"Motion {path} needs poses of {sizes} numbers a frame",
+            f"shape {poses.shape}",
+            "Convert it first.",
+        )
+    if shifts.shape != (len(poses), 3):
+        raise BadInputError(
+            f"Motion {path} needs trans of shape {(len(poses), 3)}",
+            f"shape {shifts.shape}",
+            "Fetch it again.",
+        )
+    if rate.size != 1 or not rate > 0:
+        raise BadInputError(f"Motion {path} needs a positive frame rate", f"{rate}", "Write the true one.")

@@ -1,0 +1,288 @@
+"""Biovision hierarchies (.bvh) with the joint names of CMU's conversions, of Mixamo or of SMPL.
+
+The rest pose must stand: head up, legs down, arms in a T, in an A or hanging. Its own joints tell which axes are up and
+left, and its legs tell the unit of length, for a file says neither.
+"""
+
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humanmesh.body.skeletons import SMPL_24
+from humanmesh.data.motion import (
+    Correspondence,
+    Follows,
+    Motion,
+    SourceMotion,
+    SourceSkeleton,
+    accumulate_turns,
+    require_finite,
+    require_joints,
+    retarget,
+    turn_about_axes,
+)
+from humanmesh.errors import BadInputError, MissingAssetError
+
+UNITS_IN_METRES = (1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45)
+"""Metre, centimetre, millimetre, inch, and the unit of CMU's files."""
+ADULT_LEG = 0.82
+"""Hip to ankle in metres: the unit of length is the one that brings a file's legs nearest to it."""
+
+_SIDES = ("left", "right")
+_SIDE_OF_LETTER = {"l": "left", "r": "right"}
+
+
+def _both_sides(table: dict[str, str]) -> dict[str, str]:
+    return {f"{side}_{joint}": f"{side}{name}" for joint, name in table.items() for side in _SIDES}
+
+
+_LIMBS = _both_sides({
+    "hip": "upleg", "knee": "leg", "ankle": "foot",
+    "collar": "shoulder", "shoulder": "arm", "elbow": "forearm", "wrist": "hand",
+})  # fmt: skip
+_TOES = _both_sides({"foot": "toebase"})
+FAMILIES: dict[str, dict[str, str]] = {
+    "CMU": {
+        "pelvis": "hips", "spine1": "lowerback", "spine2": "spine", "spine3": "spine1", "neck": "neck1",
+        "head": "head", **_LIMBS, **_TOES,
+    },
+    "Mixamo": {
+        "pelvis": "hips", "spine1": "spine", "spine2": "spine1", "spine3": "spine2", "neck": "neck",
+        "head": "head", **_LIMBS, **_TOES,
+    },
+    "SMPL": {joint: joint.replace("_", "") for joint in SMPL_24.joints},
+}  # fmt: skip
+"""Names of joints by family: SMPL joint -> the file's joint, as `plain_name` writes it."""
+
+_OPTIONAL = frozenset([
+    *_TOES,
+    "left_hand",
+    "right_hand",
+    "left_collar",
+    "right_collar",
+    "spine2",
+    "spine3",
+    "neck",
+])
+"""SMPL joints that move with their parent where the file has no such joint."""
+
+
+@dataclass(frozen=True)
+class BvhJoint:
+    """One joint of the HIERARCHY section."""
+
+    name: str
+    """As `plain_name` writes it; an end site is its parent with "end" behind."""
+    parent: int
+    """Row of the parent; -1 for the root."""
+    offset: tuple[float, float, float]
+    """From the parent in the rest pose, in the file's unit and frame."""
+    channels: tuple[str, ...]
+    """What the joint's numbers in a frame are: xposition, zrotation, ..."""
+
+
+def plain_name(name: str) -> str:
+    """A joint's name without name space, punctuation and capitals: "mixamorig:LeftUpLeg" is "leftupleg"."""
+    bare = re.split(r"[:|]", name)[-1].removeprefix("mixamorig")
+    bare = re.sub(
+        r"^([lr])[_. -]", lambda found: _SIDE_OF_LETTER[found[1].lower()], bare, flags=re.IGNORECASE
+    )
+    return re.sub(r"[^a-z0-9]", "", bare.lower())
+
+
+def read_bvh(path: Path) -> Motion:
+    """A clip as SMPL rotations."""
+    source = read_bvh_source(path)
+    return retarget(source, correspondence_of(set(source.skeleton.joints), source.source))
+
+
+def read_bvh_source(path: Path) -> SourceMotion:
+    """A clip on its own skeleton, turned to the body frame and brought to metres.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where the file is cut short, has wrong numbers, lacks a joint, or its rest pose does not stand.
+    """
+    if not path.is_file():
+        raise MissingAssetError("motion file", path, "Give a .bvh file.")
+    hierarchy, _, frames = path.read_text(encoding="utf-8", errors="replace").partition("MOTION")
+    joints = _read_hierarchy(path, hierarchy)
+    frame_time, values = _read_frames(path, frames, joints)
+    parents = tuple(joint.parent for joint in joints)
+    local, offsets, translation = _apply_channels(joints, values)
+    skeleton = SourceSkeleton(tuple(joint.name for joint in joints), parents, offsets)
+    turn, metres = _frame_and_unit(skeleton, str(path))
+    return SourceMotion(
+        name=path.stem,
+        skeleton=SourceSkeleton(skeleton.joints, parents, offsets @ turn.T * metres),
+        # A change of frame acts on both sides of a rotation.
+        world_turns=turn @ accumulate_turns(local, parents) @ turn.T,
+        translation=translation @ turn.T * metres,
+        frame_rate=1 / frame_time,
+        source=str(path),
+    )
+
+
+def correspondence_of(joints: set[str], source: str) -> Correspondence:
+    """How SMPL's joints follow these joints, by the family of names that has most of them.
+
+    Raises:
+        BadInputError: naming the file and the joints that are not there.
+    """
+    # Of two families with as many joints the longer one wins: CMU's names hold Mixamo's and more.
+    family = max(FAMILIES, key=lambda name: len(joints & set(FAMILIES[name].values())))
+    follows = {
+        joint: Follows(name)
+        for joint, name in FAMILIES[family].items()
+        if name in joints or joint not in _OPTIONAL
+    }
+    # A skeleton with SMPL's names rests in SMPL's T; any other is turned limb by limb.
+    ends = {} if family == "SMPL" else {joint: FAMILIES[family][end] for joint, end in _SEGMENT_ENDS.items()}
+    correspondence = Correspondence(follows, ends)
+    require_joints(joints, correspondence, source)
+    return correspondence
+
+
+_SEGMENT_ENDS = {
+    f"{side}_{joint}": f"{side}_{end}"
+    for side in _SIDES
+    for joint, end in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+}
+
+
+def _frame_and_unit(skeleton: SourceSkeleton, source: str) -> tuple[Float[Tensor, "3 3"], float]:
+    """Turn from the file's frame to the body frame, and the file's unit in metres, both from the rest pose."""
+    correspondence = correspondence_of(set(skeleton.joints), source)
+    places = skeleton.rest_positions()
+    at = {
+        joint: places[skeleton.joints.index(entry.first)] for joint, entry in correspondence.follows.items()
+    }
+    up = _nearest_axis(at["head"] - at["pelvis"])
+    left = _nearest_axis(at["left_hip"] - at["right_hip"])
+    legs = [at[f"{side}_ankle"] - at[f"{side}_hip"] for side in _SIDES]
+    if left @ up != 0 or any(-leg @ up < 0.8 * leg.norm() for leg in legs):
+        raise BadInputError(
+            f"Motion {source} needs a rest pose that stands upright",
+            "its offsets give another",
+            "Export it with a T pose.",
+        )
+    length = float(sum(
+        (at[f"{side}_{joint}"] - at[f"{side}_{end}"]).norm() / 2
+        for side in _SIDES
+        for joint, end in (("hip", "knee"), ("knee", "ankle"))
+    ))  # fmt: skip
+    metres = min(UNITS_IN_METRES, key=lambda unit: abs(math.log(length * unit / ADULT_LEG)))
+    return torch.stack([left, up, torch.linalg.cross(left, up)]), metres
+
+
+def _nearest_axis(vector: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
+    axis = torch.zeros_like(vector)
+    largest = vector.abs().argmax()
+    axis[largest] = vector[largest].sign()
+    return axis
+
+
+def _apply_channels(
+    joints: list[BvhJoint], values: Float[Tensor, "frames channels"]
+) -> tuple[Float[Tensor, "frames joints 3 3"], Float[Tensor, "joints 3"], Float[Tensor, "frames 3"]]:
+    """Turns relative to the parent, offsets, and positions of the root, in the file's frame and unit.
+
+    Where a joint below the root has positions, those of the first frame stand for its offset: bones keep their length.
+    """
+    offsets = torch.tensor([joint.offset for joint in joints], dtype=torch.float64)
+    translation = offsets[:1].repeat(len(values), 1)
+    turns = []
+    first = 0
+    for row, joint in enumerate(joints):
+        own = values[:, first : first + len(joint.channels)]
+        first += len(joint.channels)
+        turned = [column for column, name in enumerate(joint.channels) if name.endswith("rotation")]
+        turns.append(turn_about_axes(own[:, turned].deg2rad(), "".join(joint.channels[c][0] for c in turned)))
+        for column, name in enumerate(joint.channels):
+            if name.endswith("position"):
+                axis = "xyz".index(name[0])
+                offsets[row, axis] = own[0, column]
+                if row == 0:
+                    translation[:, axis] = own[:, column]
+    return torch.stack(turns, 1), offsets, translation
+
+
+_CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
+
+
+def _read_hierarchy(path: Path, text: str) -> list[BvhJoint]:
+    joints: list[BvhJoint] = []
+    open_rows: list[int] = []
+    try:
+        for line in text.splitlines():
+            words = line.split()
+            keyword = words[0].upper() if words else ""
+            if keyword in ("ROOT", "JOINT", "END"):
+                parent = open_rows[-1] if open_rows else -1
+                name = plain_name(" ".join(words[1:])) if keyword != "END" else joints[parent].name + "end"
+                open_rows.append(len(joints))
+                joints.append(BvhJoint(name, parent, (0.0, 0.0, 0.0), ()))
+            elif keyword == "OFFSET":
+                x, y, z = (float(word) for word in words[1:4])
+                joints[open_rows[-1]] = replace(joints[open_rows[-1]], offset=(x, y, z))
+            elif keyword == "CHANNELS":
+                channels = tuple(word.lower() for word in words[2:])
+                joints[open_rows[-1]] = replace(joints[open_rows[-1]], channels=_known(channels))
+            elif keyword == "}":
+                open_rows.pop()
+    except (ValueError, IndexError) as error:
+        raise BadInputError(
+            f"Motion {path} has a broken HIERARCHY", str(error), "Fetch the file again."
+        ) from error
+    names = [joint.name for joint in joints]
+    if not joints or open_rows or len(set(names)) < len(names) or [j.parent for j in joints].count(-1) != 1:
+        raise BadInputError(
+            f"Motion {path} needs one closed tree of joints with names of their own",
+            f"{len(joints)} joints, {len(open_rows)} left open, {len(names) - len(set(names))} named twice",
+            "Export one person a file.",
+        )
+    return joints
+
+
+def _known(channels: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = set(channels) - _CHANNELS
+    if unknown:
+        raise ValueError(f"unknown channel {', '.join(sorted(unknown))}")
+    return channels
+
+
+def _read_frames(
+    path: Path, text: str, joints: list[BvhJoint]
+) -> tuple[float, Float[Tensor, "frames channels"]]:
+    """Seconds from frame to frame, and the numbers of each frame."""
+    columns = [f"{joint.name} {channel}" for joint in joints for channel in joint.channels]
+    lines = [line for line in text.splitlines() if line.strip()]
+    try:
+        count = int(lines[0].partition(":")[2])
+        frame_time = float(lines[1].partition(":")[2])
+        rows = [[float(word) for word in line.split()] for line in lines[2 : 2 + count]]
+    except (ValueError, IndexError) as error:
+        raise BadInputError(
+            f"Motion {path} has a broken MOTION section", str(error), "Fetch it again."
+        ) from error
+    for number, row in enumerate(rows):
+        if len(row) != len(columns):
+            raise BadInputError(
+                f"Motion {path}, frame {number} needs {len(columns)} numbers",
+                f"{len(row)} found",
+                "Fetch it again.",
+            )
+    if len(rows) < max(count, 1) or not frame_time > 0:
+        raise BadInputError(
+            f"Motion {path} needs {count} frames and a frame time",
+            f"{len(rows)} frames, {frame_time} s",
+            "Fetch it again.",
+        )
+    values = torch.tensor(rows, dtype=torch.float64)
+    require_finite(values, columns, str(path))
+    return frame_time, values
