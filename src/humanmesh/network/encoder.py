@@ -7,7 +7,9 @@ has the shape of MoveNet Lightning, batch norm folded into its convolutions, and
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -42,6 +44,12 @@ class EncoderOutput:
 
 class SameConv2d(nn.Conv2d):
     """A convolution that pads as TensorFlow's "SAME": an odd pixel of padding goes to the right and the bottom."""
+
+    def reset_parameters(self) -> None:
+        """Weights that keep the size of a signal through a rectifier (He et al. 2015); zero biases."""
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, input: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
         """As `nn.Conv2d`; the output has ceil(size / stride) rows and columns."""
@@ -188,7 +196,147 @@ class MobileNetV2(Encoder):
         return [*maps, F.relu6(self.last(x))]
 
 
-ENCODERS: dict[str, Callable[..., Encoder]] = {"mobilenet_v2_fpn": MobileNetV2}
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut (ResNet-18 and -34)."""
+
+    expansion = 1
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(channels, width * self.expansion, stride)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
+        """The block's output, at 1 / stride of the size."""
+        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """Narrow, 3 x 3, widen, beside a shortcut (ResNet-50 and deeper); the 3 x 3 convolution strides, as torchvision's."""
+
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.downsample = _shortcut(channels, width * self.expansion, stride)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
+        """The block's output, at 1 / stride of the size."""
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(out)))))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+def _shortcut(channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and channels == out_channels:
+        return None
+    convolution = nn.Conv2d(channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
+
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ResNet(Encoder):
+    """ResNet v1 with torchvision's parameter names, less the classifier.
+
+    The paper's is the pre-activation variant; this one is what later work (SPIN and on) compares with.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        counts: tuple[int, int, int, int],
+        *,
+        pyramid: bool = True,
+        person_heads: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        widths = (64, 128, 256, 512)
+        channels = tuple(width * block.expansion for width in widths)
+        before = (64, *channels)
+        stages = [
+            _stage(block, before[level], widths[level], counts[level], 1 if level == 0 else 2)
+            for level in range(4)
+        ]
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.channels = channels[3]
+        for name, value in (("mean", _IMAGENET_MEAN), ("std", _IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(value)[:, None, None], persistent=False)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.neck = Neck(channels, person_heads=person_heads) if pyramid else None
+
+    def levels(self, crops: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
+        """Strides 4, 8, 16 and 32."""
+        x = F.relu(self.bn1(self.conv1((crops - self.mean) / self.std)))
+        x = F.max_pool2d(x, 3, 2, padding=1)
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+def _stage(
+    block: type[BasicBlock] | type[Bottleneck], channels: int, width: int, count: int, stride: int
+) -> nn.Sequential:
+    first = block(channels, width, stride)
+    rest = [block(width * block.expansion, width, 1) for _ in range(count - 1)]
+    return nn.Sequential(first, *rest)
+
+
+@torch.no_grad()
+def calibrate_batch_norm(encoder: ResNet, crops: Float[Tensor, "batch 3 height width"]) -> None:
+    """Give normalisation layers the statistics of `crops` without a change of the encoder's answers in eval mode.
+
+    For weights whose batch norm was folded into the convolutions: without it the first step in training mode
+    would normalise features that the weights expect at their own scale.
+    """
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    was_training = encoder.training
+    hooks = [norm.register_forward_pre_hook(_keep_answer_with_statistics) for norm in norms]
+    encoder.eval()
+    encoder.levels(crops)
+    encoder.train(was_training)
+    for hook in hooks:
+        hook.remove()
+
+
+def _keep_answer_with_statistics(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+    offset = norm.bias - gain * norm.running_mean
+    norm.running_mean.copy_(inputs[0].mean((0, 2, 3)))
+    norm.running_var.copy_(inputs[0].var((0, 2, 3)))
+    norm.weight.copy_(gain * (norm.running_var + norm.eps).sqrt())
+    norm.bias.copy_(offset + gain * norm.running_mean)
+
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "mobilenet_v2_fpn": MobileNetV2,
+    "resnet18": partial(ResNet, BasicBlock, (2, 2, 2, 2)),
+    "resnet50": partial(ResNet, Bottleneck, (3, 4, 6, 3)),
+}
 
 
 def build_encoder(name: str, *, pyramid: bool = True, person_heads: bool = False) -> Encoder:

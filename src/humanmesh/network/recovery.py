@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanmesh.body.model import KeypointBody
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.errors import UnknownNameError
 from humanmesh.network.encoder import ENCODERS, KEYPOINTS, Encoder, EncoderOutput, build_encoder
@@ -106,8 +107,6 @@ def build_recovery(
         body_data: a body with keypoint regressors for `KEYPOINTS`.
         mean_pose: axis-angle where the first round starts; `default_mean_pose()` where it is None.
     """
-    from humanmesh.body.model import KeypointBody
-
     regressor = REGRESSORS[config.regressor]
     encoder = build_encoder(config.encoder, pyramid=regressor.needs_pyramid, person_heads=config.person_heads)
     state = State(config.rotation, mean_pose)

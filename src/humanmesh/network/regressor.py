@@ -154,6 +154,13 @@ def _small_last_layer(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
+def _xavier_layer(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class HmrRegressor(nn.Module):
     """The paper's: pooled features and the last state through two hidden layers, the same weights every round."""
 
@@ -163,8 +170,8 @@ class HmrRegressor(nn.Module):
         super().__init__()
         self.state = state
         self.rounds = rounds
-        self.fc1 = nn.Linear(channels + state.size, 1024)
-        self.fc2 = nn.Linear(1024, 1024)
+        self.fc1 = _xavier_layer(channels + state.size, 1024)
+        self.fc2 = _xavier_layer(1024, 1024)
         self.fc3 = _small_last_layer(1024, state.size)
         self.dropout = nn.Dropout(0.5)
 
