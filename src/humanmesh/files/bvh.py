@@ -1,0 +1,90 @@
+"""Biovision hierarchy (BVH): a skeleton with this person's bone lengths and a motion; metres, y up.
+
+The rest pose is the body's T. The root carries position and rotation, every other joint a rotation; angles in
+degrees, in the order z, y, x: a joint's turn is Rz Ry Rx.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from humanmesh.files.rigs import Rig
+from humanmesh.files.writing import whole_file
+
+_ROTATION_CHANNELS = "Zrotation Yrotation Xrotation"
+_GIMBAL_SINE = 1 - 1e-12
+
+
+def write_bvh(path: Path | str, rig: Rig) -> None:
+    """Skeleton and motion of the rig.
+
+    Raises:
+        BadInputError: where the file cannot be written.
+    """
+    lines = ["HIERARCHY", *_joint_lines(rig, 0, 0), "MOTION"]
+    lines += [f"Frames: {len(rig.rotations)}", f"Frame Time: {rig.frame_time:.8f}"]
+    degrees = np.degrees(zyx_angles(rig.rotations.astype(np.float64)))[:, _file_order(rig.parents)]
+    rows = np.concatenate([rig.root_positions, degrees.reshape(len(degrees), -1)], 1)
+    lines += [" ".join(f"{value:.6f}" for value in row) for row in rows]
+    with whole_file(path) as beside:
+        beside.write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def zyx_angles(rotations: np.ndarray) -> np.ndarray:
+    """Angles (z, y, x) in radians with R = Rz Ry Rx; where y is a right angle, x is 0."""
+    sine_y = -rotations[..., 2, 0]
+    y = np.arcsin(sine_y.clip(-1, 1))
+    is_locked = abs(sine_y) > _GIMBAL_SINE
+    z = np.arctan2(rotations[..., 1, 0], rotations[..., 0, 0])
+    x = np.arctan2(rotations[..., 2, 1], rotations[..., 2, 2])
+    locked_z = np.arctan2(-rotations[..., 0, 1], rotations[..., 1, 1])
+    return np.stack([np.where(is_locked, locked_z, z), y, np.where(is_locked, 0, x)], -1)
+
+
+def _children(parents: tuple[int, ...], row: int) -> list[int]:
+    return [child for child, parent in enumerate(parents) if parent == row]
+
+
+def _file_order(parents: tuple[int, ...], row: int = 0) -> list[int]:
+    """Joints as a BVH file lists them: each joint's whole branch before the next joint."""
+    return [row] + [below for child in _children(parents, row) for below in _file_order(parents, child)]
+
+
+def _joint_lines(rig: Rig, row: int, depth: int) -> list[str]:
+    indent = "  " * depth
+    parent = rig.parents[row]
+    offset = np.zeros(3) if parent < 0 else rig.rest_joints[row] - rig.rest_joints[parent]
+    channels = f"3 {_ROTATION_CHANNELS}"
+    if parent < 0:
+        channels = f"6 Xposition Yposition Zposition {_ROTATION_CHANNELS}"
+    lines = [
+        f"{indent}{'ROOT' if parent < 0 else 'JOINT'} {rig.names[row]}",
+        f"{indent}{{",
+        f"{indent}  OFFSET {_numbers(offset)}",
+        f"{indent}  CHANNELS {channels}",
+    ]
+    children = _children(rig.parents, row)
+    for child in children:
+        lines += _joint_lines(rig, child, depth + 1)
+    if not children:
+        end = _tip(rig, row) - rig.rest_joints[row]
+        lines += [
+            f"{indent}  End Site",
+            f"{indent}  {{",
+            f"{indent}    OFFSET {_numbers(end)}",
+            f"{indent}  }}",
+        ]
+    return [*lines, f"{indent}}}"]
+
+
+def _tip(rig: Rig, row: int) -> np.ndarray:
+    """Where the last bone of a limb ends: the farthest vertex that follows it (finger tips, toes, crown)."""
+    own = rig.rest_vertices[rig.skinning_weights.argmax(1) == row]
+    if len(own) == 0:
+        return rig.rest_joints[row] + np.array([0, 0.1, 0])
+    distances = np.linalg.norm(own - rig.rest_joints[row], axis=1)
+    return own[distances.argmax()]
+
+
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(f"{value:.6f}" for value in values)

@@ -1,0 +1,204 @@
+"""glTF 2.0 in one binary file (GLB), with a skeleton that programs can pose.
+
+Written out by hand from the Khronos specification: trimesh writes no skins.
+"""
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from humanmesh.files.rigs import Rig, vertex_normals
+from humanmesh.files.writing import whole_file
+from humanmesh.geometry.rotations import matrix_to_quaternion
+
+_FLOAT, _BYTE, _SHORT, _INT = 5126, 5121, 5123, 5125
+_VERTICES, _INDICES = 34962, 34963
+_COMPONENTS = {"f4": _FLOAT, "u1": _BYTE, "u2": _SHORT, "u4": _INT}
+_MATERIAL = {
+    "name": "body",
+    "pbrMetallicRoughness": {
+        "baseColorFactor": [0.62, 0.68, 0.76, 1.0],
+        "metallicFactor": 0.0,
+        "roughnessFactor": 0.75,
+    },
+}
+_SKIN_JOINTS = 4
+"""Joints that one vertex may follow: what every engine can play."""
+
+
+class _Buffer:
+    """The binary half of the file, with the accessors that describe it."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def add(self, array: np.ndarray, kind: str, target: int | None = None) -> int:
+        """Append an array of elements of a glTF type and return the number of its accessor."""
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.data), "byteLength": little.nbytes}
+        self.views.append(view if target is None else view | {"target": target})
+        self.data += little.tobytes()
+        self.data += bytes(-len(self.data) % 4)
+        self.accessors.append({
+            "bufferView": len(self.views) - 1,
+            "componentType": _COMPONENTS[little.dtype.str[1:]],
+            "count": len(little),
+            "type": kind,
+        })
+        return len(self.accessors) - 1
+
+    def add_bounded(self, array: np.ndarray, kind: str, target: int | None = None) -> int:
+        """The same, with the smallest and the largest values, which positions and times must have."""
+        number = self.add(array, kind, target)
+        rows = array.reshape(len(array), -1)
+        self.accessors[number] |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
+        return number
+
+
+def write_glb(path: Path | str, rig: Rig, camera: dict[str, Any] | None = None) -> None:
+    """A skinned mesh of 24 named joints in its pose, or in motion where the rig has several frames; metres, y up.
+
+    Args:
+        path: the file, whole or not at all.
+        rig: the person.
+        camera: a glTF camera to put at the origin, as `photo_camera` makes it.
+
+    Raises:
+        BadInputError: where the file cannot be written.
+    """
+    buffer = _Buffer()
+    document: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": "humanmesh"},
+        "scene": 0,
+        "meshes": [_mesh(rig, buffer)],
+        "materials": [_MATERIAL],
+        "skins": [_skin(rig, buffer)],
+    }
+    nodes = _joint_nodes(rig)
+    nodes.append({"name": "person", "mesh": 0, "skin": 0})
+    roots = [0, len(nodes) - 1]
+    if camera is not None:
+        document["cameras"] = [camera]
+        nodes.append({"name": "photo_camera", "camera": 0})
+        roots.append(len(nodes) - 1)
+    if len(rig.rotations) > 1:
+        document["animations"] = [_animation(rig, buffer)]
+    document |= {
+        "scenes": [{"nodes": roots}],
+        "nodes": nodes,
+        "buffers": [{"byteLength": len(buffer.data)}],
+        "bufferViews": buffer.views,
+        "accessors": buffer.accessors,
+    }
+    with whole_file(path) as beside:
+        beside.write_bytes(_container(document, bytes(buffer.data)))
+
+
+def photo_camera(focal_length: float, width: int, height: int) -> dict[str, Any]:
+    """The glTF camera that sees what the photo's did, where the principal point is the middle of the photo."""
+    return {
+        "type": "perspective",
+        "perspective": {
+            "yfov": 2 * math.atan2(height / 2, focal_length),
+            "aspectRatio": width / height,
+            "znear": 0.01,
+            "zfar": 1000.0,
+        },
+    }
+
+
+def _container(document: dict[str, Any], binary: bytes) -> bytes:
+    """Header and two chunks, each filled up to a multiple of four bytes (glTF 2.0, section 4.4)."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    text += b" " * (-len(text) % 4)
+    total = 12 + 8 + len(text) + 8 + len(binary)
+    head = struct.pack("<4sII", b"glTF", 2, total)
+    return (
+        head
+        + struct.pack("<I4s", len(text), b"JSON")
+        + text
+        + struct.pack("<I4s", len(binary), b"BIN\0")
+        + binary
+    )
+
+
+def _mesh(rig: Rig, buffer: _Buffer) -> dict[str, Any]:
+    joints, weights = _four_weights(rig.skinning_weights)
+    index_type = np.uint16 if len(rig.rest_vertices) < 65535 else np.uint32
+    vertices = rig.rest_vertices.astype(np.float32)
+    attributes = {
+        "POSITION": buffer.add_bounded(vertices, "VEC3", _VERTICES),
+        "NORMAL": buffer.add(vertex_normals(vertices, rig.faces), "VEC3", _VERTICES),
+        "JOINTS_0": buffer.add(joints, "VEC4", _VERTICES),
+        "WEIGHTS_0": buffer.add(weights, "VEC4", _VERTICES),
+    }
+    indices = buffer.add(rig.faces.reshape(-1).astype(index_type), "SCALAR", _INDICES)
+    primitive: dict[str, Any] = {"attributes": attributes, "indices": indices, "material": 0}
+    if rig.pose_correctives is None:
+        return {"name": "person", "primitives": [primitive]}
+    offsets = rig.pose_correctives.astype(np.float32)
+    primitive["targets"] = [{"POSITION": buffer.add_bounded(offsets, "VEC3", _VERTICES)}]
+    names = {"targetNames": ["pose_correctives"]}
+    return {"name": "person", "primitives": [primitive], "weights": [1.0], "extras": names}
+
+
+def _four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The heaviest joints of each vertex and their shares, which sum to one; unused places are joint 0 with share 0."""
+    rows = np.arange(len(weights))[:, None]
+    joints = np.argsort(-weights, axis=1, kind="stable")[:, :_SKIN_JOINTS]
+    shares = weights[rows, joints].astype(np.float64).clip(0)
+    shares = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+    return np.where(shares > 0, joints, 0).astype(np.uint8), shares
+
+
+def _skin(rig: Rig, buffer: _Buffer) -> dict[str, Any]:
+    count = len(rig.names)
+    inverse_bind = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
+    inverse_bind[:, :3, 3] = -rig.rest_joints
+    columns = inverse_bind.transpose(0, 2, 1).reshape(count, 16)  # glTF stores matrices column by column
+    return {
+        "name": "smpl24",
+        "inverseBindMatrices": buffer.add(columns, "MAT4"),
+        "skeleton": 0,
+        "joints": list(range(count)),
+    }
+
+
+def _joint_nodes(rig: Rig) -> list[dict[str, Any]]:
+    """One node a joint, in the order of the joints, in the pose of the first frame."""
+    quaternions = _quaternions(rig.rotations)[0]
+    nodes: list[dict[str, Any]] = []
+    for row, (name, parent) in enumerate(zip(rig.names, rig.parents, strict=True)):
+        offset = rig.root_positions[0] if parent < 0 else rig.rest_joints[row] - rig.rest_joints[parent]
+        node = {"name": name, "translation": offset.tolist(), "rotation": quaternions[row].tolist()}
+        children = [child for child, its_parent in enumerate(rig.parents) if its_parent == row]
+        nodes.append(node | {"children": children} if children else node)
+    return nodes
+
+
+def _quaternions(rotations: np.ndarray) -> np.ndarray:
+    """(frames, joints, 4) as glTF orders them (x, y, z, w), without jumps of sign from frame to frame."""
+    wxyz = matrix_to_quaternion(torch.as_tensor(rotations)).numpy()
+    turns_over = (wxyz[1:] * wxyz[:-1]).sum(-1, keepdims=True) < 0
+    signs = np.where(turns_over, -1, 1).cumprod(axis=0)
+    wxyz[1:] *= signs.astype(wxyz.dtype)
+    return wxyz[..., [1, 2, 3, 0]].astype(np.float32)
+
+
+def _animation(rig: Rig, buffer: _Buffer) -> dict[str, Any]:
+    frames = len(rig.rotations)
+    times = buffer.add_bounded((np.arange(frames) * rig.frame_time).astype(np.float32), "SCALAR")
+    quaternions = _quaternions(rig.rotations)
+    samplers = [{"input": times, "output": buffer.add(rig.root_positions.astype(np.float32), "VEC3")}]
+    channels: list[dict[str, Any]] = [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]
+    for row in range(len(rig.names)):
+        samplers.append({"input": times, "output": buffer.add(quaternions[:, row], "VEC4")})
+        channels.append({"sampler": row + 1, "target": {"node": row, "path": "rotation"}})
+    return {"name": "motion", "samplers": samplers, "channels": channels}

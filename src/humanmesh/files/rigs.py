@@ -1,0 +1,93 @@
+"""A person as animation programs see one: a mesh in its rest pose, bones with names, and their turns.
+
+Mesh files stand upright, y up, x to the person's left where the person faces +z (glTF's frame): the photo's camera
+frame (y down, z forward) turned by 180 degrees about x. The camera sits at the origin and looks along -z.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from humanmesh.body.parameters import BodyModelData
+from humanmesh.body.skeletons import SMPL_24
+
+Y_UP_FROM_CAMERA = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
+"""From the camera frame (y down, z forward) to the frame of mesh files (y up)."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """One person in the rest pose, and a motion of one or more frames."""
+
+    names: tuple[str, ...]
+    """Name of each joint."""
+    parents: tuple[int, ...]
+    """Parent row of each joint; -1 for the root."""
+    rest_vertices: Float[np.ndarray, "vertices 3"]
+    """Metres, body frame, this person's shape, without pose correctives."""
+    rest_joints: Float[np.ndarray, "24 3"]
+    """Metres, body frame."""
+    faces: Int[np.ndarray, "faces 3"]
+    """Counter-clockwise seen from outside."""
+    skinning_weights: Float[np.ndarray, "vertices 24"]
+    """Rows sum to one."""
+    rotations: Float[np.ndarray, "frames 24 3 3"]
+    """Turn of each joint relative to its parent; the root's into the y-up frame."""
+    root_positions: Float[np.ndarray, "frames 3"]
+    """Metres, y-up frame."""
+    pose_correctives: Float[np.ndarray, "vertices 3"] | None = None
+    """Metres to add to the rest vertices for the first frame's pose; None where the body has none."""
+    frame_time: float = 1 / 30
+    """Seconds from frame to frame."""
+
+
+def rig_of_body(
+    body: BodyModelData,
+    rotations: Float[np.ndarray, "frames 24 3 3"],
+    shape: Float[np.ndarray, "shapes"],
+    translation: Float[np.ndarray, "frames 3"],
+    frame_time: float = 1 / 30,
+) -> Rig:
+    """The rig of a body whose global rotation and translation (metres) are given in the camera frame."""
+    data = body.to(dtype=torch.float32, device="cpu")
+    rest_vertices = data.template + data.shape_directions @ torch.as_tensor(shape)
+    rest_joints = (data.joint_regressor @ rest_vertices).numpy()
+    turned = rotations.copy()
+    turned[:, 0] = Y_UP_FROM_CAMERA @ rotations[:, 0]
+    return Rig(
+        names=SMPL_24.joints,
+        parents=data.parents,
+        rest_vertices=rest_vertices.numpy(),
+        rest_joints=rest_joints,
+        faces=data.faces.numpy(),
+        skinning_weights=data.skinning_weights.numpy(),
+        rotations=turned,
+        root_positions=(rest_joints[0] + translation) @ Y_UP_FROM_CAMERA,
+        pose_correctives=_pose_correctives(data, rotations[0]),
+        frame_time=frame_time,
+    )
+
+
+def _pose_correctives(
+    data: BodyModelData, rotations: Float[np.ndarray, "24 3 3"]
+) -> Float[np.ndarray, "vertices 3"] | None:
+    if data.pose_directions is None:
+        return None
+    features = (rotations[1:] - np.eye(3, dtype=np.float32)).reshape(-1)
+    return (data.pose_directions @ torch.as_tensor(features)).numpy()
+
+
+def vertex_normals(
+    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> Float[np.ndarray, "vertices 3"]:
+    """Unit normals, each the mean of its faces' weighted by their area; straight up where a vertex has no face."""
+    corners = vertices[faces].astype(np.float64)
+    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros(vertices.shape)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], areas)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    up = np.array([0.0, 1.0, 0.0])
+    return np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1), up).astype(np.float32)

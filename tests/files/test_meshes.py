@@ -1,0 +1,356 @@
+import json
+import os
+import shutil
+import struct
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from humanmesh.body.model import BodyModel
+from humanmesh.body.skeletons import SMPL_24
+from humanmesh.errors import BadInputError, UnknownNameError
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.bvh import write_bvh, zyx_angles
+from humanmesh.files.glb import write_glb
+from humanmesh.files.meshes import PERSON_FORMAT, WRITERS, PersonRecord, save_person
+from humanmesh.files.rigs import rig_of_body, vertex_normals
+
+Y_UP = np.array([1, -1, -1])
+
+
+def make_person(*, has_correctives: bool = False) -> PersonRecord:
+    """A twisted person three metres before the camera."""
+    data = load_body_data("anny")
+    chance = np.random.default_rng(3)
+    if has_correctives:
+        # The body's own vertices follow some five joints; four must do for this comparison to be exact.
+        directions = chance.normal(size=(len(data.template), 3, 207)) * 1e-3
+        data = replace(data, pose_directions=torch.from_numpy(directions.astype(np.float32)))
+    data = replace(data, skinning_weights=at_most_four(data.skinning_weights))
+    turns = chance.normal(size=(24, 3)) * 0.4
+    turns[0] = [2.9, 0.3, -0.2]
+    theta = np.concatenate([[0.9, 0.1, -0.2], turns.ravel(), chance.normal(size=10)]).astype(np.float32)
+    rotations = Rotation.from_rotvec(turns).as_matrix().astype(np.float32)
+    posed = BodyModel(data)(torch.from_numpy(rotations)[None], torch.from_numpy(theta[None, 75:]))
+    translation = np.array([0.3, -0.2, 3.0], np.float32)
+    joints = posed.joints[0].numpy() + translation
+    return PersonRecord(
+        body=data,
+        theta=theta,
+        rotations=rotations,
+        translation=translation,
+        vertices=posed.vertices[0].numpy() + translation,
+        joints=joints,
+        keypoints_2d={"smpl24": 500 * joints[:, :2] / joints[:, 2:] + np.float32([160, 120])},
+        keypoints_3d={"smpl24": joints},
+        focal_length=500.0,
+        principal_point=(160.0, 120.0),
+        photo_size=(320, 240),
+        photo_from_crop=np.diag([80, 80, 1]).astype(np.float32),
+        box=np.array([10, 20, 200, 230], np.float32),
+        score=0.75,
+    )
+
+
+def at_most_four(weights: torch.Tensor) -> torch.Tensor:
+    shares, joints = weights.topk(4, 1)
+    return torch.zeros_like(weights).scatter_(1, joints, shares / shares.sum(1, keepdim=True))
+
+
+@pytest.fixture(scope="module")
+def person() -> PersonRecord:
+    return make_person()
+
+
+class Glb:
+    """A reader of its own, by the specification alone."""
+
+    def __init__(self, path: Path) -> None:
+        content = path.read_bytes()
+        magic, version, length = struct.unpack_from("<4sII", content)
+        assert (magic, version, length) == (b"glTF", 2, len(content))
+        text_length, kind = struct.unpack_from("<I4s", content, 12)
+        assert kind == b"JSON"
+        self.document = json.loads(content[20 : 20 + text_length])
+        self.binary = content[28 + text_length :]
+
+    def array(self, number: int) -> np.ndarray:
+        accessor = self.document["accessors"][number]
+        view = self.document["bufferViews"][accessor["bufferView"]]
+        kind = {5126: "<f4", 5121: "u1", 5123: "<u2", 5125: "<u4"}[accessor["componentType"]]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor["type"]]
+        count = accessor["count"] * width
+        return np.frombuffer(self.binary, kind, count, view["byteOffset"]).reshape(-1, width)
+
+    def world(self) -> list[np.ndarray]:
+        """The matrix of every joint's node."""
+        nodes = self.document["nodes"]
+        worlds: dict[int, np.ndarray] = {}
+
+        def walk(number: int, parent: np.ndarray) -> None:
+            node = nodes[number]
+            own = np.eye(4)
+            if "translation" in node:
+                own[:3, 3] = node["translation"]
+                own[:3, :3] = Rotation.from_quat(node["rotation"]).as_matrix()
+            worlds[number] = parent @ own
+            for child in node.get("children", []):
+                walk(child, worlds[number])
+
+        for root in self.document["scenes"][0]["nodes"]:
+            walk(root, np.eye(4))
+        return [worlds[joint] for joint in self.document["skins"][0]["joints"]]
+
+    def skinned_vertices(self) -> np.ndarray:
+        primitive = self.document["meshes"][0]["primitives"][0]
+        attributes = primitive["attributes"]
+        rest = self.array(attributes["POSITION"]).astype(np.float64)
+        for target in primitive.get("targets", []):
+            rest = rest + self.array(target["POSITION"])
+        inverse_bind = self.array(self.document["skins"][0]["inverseBindMatrices"]).reshape(-1, 4, 4)
+        matrices = np.stack(self.world()) @ inverse_bind.transpose(0, 2, 1)
+        joints, shares = self.array(attributes["JOINTS_0"]), self.array(attributes["WEIGHTS_0"])
+        blended = (matrices[joints] * shares[..., None, None]).sum(1)
+        return (blended[:, :3, :3] @ rest[..., None])[..., 0] + blended[:, :3, 3]
+
+
+@pytest.mark.parametrize("has_correctives", [False, True])
+def test_glb_skinned_by_the_specification_gives_the_vertices(has_correctives, tmp_path):
+    person = make_person(has_correctives=has_correctives)
+    save_person(tmp_path / "p.glb", person)
+    np.testing.assert_allclose(Glb(tmp_path / "p.glb").skinned_vertices(), person.vertices * Y_UP, atol=2e-5)
+
+
+def test_glb_bones_stand_where_the_joints_are_and_have_their_names(person, tmp_path):
+    save_person(tmp_path / "p.glb", person)
+    glb = Glb(tmp_path / "p.glb")
+    positions = [matrix[:3, 3] for matrix in glb.world()]
+    np.testing.assert_allclose(positions, person.joints * Y_UP, atol=2e-5)
+    names = [glb.document["nodes"][joint]["name"] for joint in glb.document["skins"][0]["joints"]]
+    assert names == list(SMPL_24.joints)
+
+
+def test_glb_camera_sees_joints_where_the_photo_shows_them(person, tmp_path):
+    save_person(tmp_path / "p.glb", person)
+    lens = Glb(tmp_path / "p.glb").document["cameras"][0]["perspective"]
+    x, y, z = (person.joints * Y_UP).T  # glTF's camera looks along -z; its image runs over [-1, 1], y up
+    half_height = np.tan(lens["yfov"] / 2)
+    across, up = x / -z / (half_height * lens["aspectRatio"]), y / -z / half_height
+    pixels = np.stack([(across + 1) * 160, (1 - up) * 120], 1)
+    np.testing.assert_allclose(pixels, person.keypoints_2d["smpl24"], atol=1e-2)
+
+
+def test_glb_weights_sum_to_one_and_idle_places_name_joint_zero(person, tmp_path):
+    save_person(tmp_path / "p.glb", person)
+    glb = Glb(tmp_path / "p.glb")
+    attributes = glb.document["meshes"][0]["primitives"][0]["attributes"]
+    joints, shares = glb.array(attributes["JOINTS_0"]), glb.array(attributes["WEIGHTS_0"])
+    np.testing.assert_allclose(shares.sum(1), 1, atol=3e-7)
+    assert not joints[shares == 0].any()
+
+
+def test_trimesh_reads_the_glb(person, tmp_path):
+    save_person(tmp_path / "p.glb", person)
+    scene = trimesh.load(tmp_path / "p.glb")
+    mesh = next(iter(scene.geometry.values()))
+    assert mesh.faces.shape == tuple(person.body.faces.shape)
+    assert mesh.is_winding_consistent
+
+
+def clip_of(person: PersonRecord):
+    """Half a turn of the body about the vertical in five frames, walking to the side."""
+    rotations = np.tile(person.rotations, (5, 1, 1, 1))
+    turns = Rotation.from_rotvec(np.outer(np.linspace(0, np.pi, 5), [0, 1, 0])).as_matrix().astype(np.float32)
+    rotations[:, 0] = turns @ rotations[:, 0]
+    translation = person.translation + np.outer(np.arange(5), [0.1, 0, 0]).astype(np.float32)
+    return rig_of_body(person.body, rotations, person.shape, translation, frame_time=0.04)
+
+
+def test_animated_glb_ends_in_the_last_frame(person, tmp_path):
+    rig = clip_of(person)
+    write_glb(tmp_path / "clip.glb", rig)
+    glb = Glb(tmp_path / "clip.glb")
+    animation = glb.document["animations"][0]
+    times = glb.array(animation["samplers"][0]["input"])[:, 0]
+    np.testing.assert_allclose(times, [0, 0.04, 0.08, 0.12, 0.16], atol=1e-6)
+    assert len(animation["channels"]) == 25
+    last_turn = glb.array(animation["samplers"][1]["output"])[-1]
+    np.testing.assert_allclose(Rotation.from_quat(last_turn).as_matrix(), rig.rotations[-1, 0], atol=1e-5)
+    turns = glb.array(animation["samplers"][1]["output"])
+    assert ((turns[1:] * turns[:-1]).sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["person", "correctives", "clip"])
+def test_khronos_validator_has_nothing_to_say(kind, person, tmp_path):
+    path = tmp_path / "p.glb"
+    if kind == "clip":
+        write_glb(path, clip_of(person))
+    else:
+        save_person(path, make_person(has_correctives=kind == "correctives"))
+    issues = khronos_report(path)["issues"]
+    assert not issues["numErrors"], issues["messages"]
+    assert not issues["numWarnings"], issues["messages"]
+
+
+def khronos_report(path: Path) -> dict:
+    """What Khronos' gltf-validator (npm, found through NODE_PATH) says; skips where it is not installed."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node")
+    script = """
+        let validator;
+        try { validator = require('gltf-validator'); } catch { process.exit(77); }
+        const bytes = new Uint8Array(require('fs').readFileSync(process.argv[1]));
+        validator.validateBytes(bytes).then(report => console.log(JSON.stringify(report)));
+    """
+    result = subprocess.run([node, "-e", script, str(path)], capture_output=True, text=True, check=False)
+    if result.returncode == 77:
+        pytest.skip(
+            "needs the npm package gltf-validator (npm install gltf-validator; NODE_PATH=node_modules)"
+        )
+    return json.loads(result.stdout)
+
+
+def read_bvh(path: Path) -> tuple[list[str], np.ndarray, float]:
+    """Names, (frames, joints, 3) positions and frame time, by a reader of its own: a stack of matrices."""
+    words = iter(path.read_text().split())
+    names: list[str] = []
+    parents: list[int | None] = []
+    offsets: list[list[float]] = []
+    channels: list[list[str]] = []
+    stack: list[int] = []
+    for word in words:
+        if word in {"ROOT", "JOINT", "End"}:
+            names.append(next(words) if word != "End" else f"end of {names[stack[-1]]}")
+            parents.append(stack[-1] if stack else None)
+            channels.append([])
+            stack.append(len(names) - 1)
+        elif word == "OFFSET":
+            offsets.append([float(next(words)) for _ in range(3)])
+        elif word == "CHANNELS":
+            channels[-1] = [next(words) for _ in range(int(next(words)))]
+        elif word == "}":
+            stack.pop()
+        elif word == "MOTION":
+            break
+    rest = list(words)
+    values = np.array(rest[5:], dtype=float).reshape(int(rest[1]), -1)
+    positions = [replay(frame, parents, np.array(offsets), channels) for frame in values]
+    return names, np.array(positions), float(rest[4])
+
+
+def replay(values: np.ndarray, parents: list, offsets: np.ndarray, channels: list[list[str]]) -> np.ndarray:
+    """Positions of all joints in one frame."""
+    numbers = iter(values)
+    worlds: list[np.ndarray] = []
+    for row, parent in enumerate(parents):
+        own = np.eye(4)
+        own[:3, 3] = offsets[row]
+        for channel in channels[row]:
+            axis, amount = channel[0].lower(), next(numbers)
+            if channel.endswith("position"):
+                own["xyz".index(axis), 3] += amount
+            else:
+                own[:3, :3] = own[:3, :3] @ Rotation.from_euler(axis, amount, degrees=True).as_matrix()
+        worlds.append(own if parent is None else worlds[parent] @ own)
+    return np.stack(worlds)[:, :3, 3]
+
+
+def test_bvh_replayed_by_another_reader_gives_our_joints_to_a_tenth_of_a_millimetre(person, tmp_path):
+    save_person(tmp_path / "p.bvh", person)
+    names, positions, _ = read_bvh(tmp_path / "p.bvh")
+    rows = [names.index(name) for name in SMPL_24.joints]
+    np.testing.assert_allclose(positions[0, rows], person.joints * Y_UP, atol=1e-4)
+
+
+def test_bvh_of_a_clip_holds_every_frame_and_its_time(person, tmp_path):
+    rig = clip_of(person)
+    write_bvh(tmp_path / "clip.bvh", rig)
+    names, positions, frame_time = read_bvh(tmp_path / "clip.bvh")
+    assert frame_time == pytest.approx(0.04)
+    np.testing.assert_allclose(positions[:, names.index("pelvis")], rig.root_positions, atol=1e-5)
+
+
+def test_bvh_bones_end_at_the_body(person, tmp_path):
+    save_person(tmp_path / "p.bvh", person)
+    names, positions, _ = read_bvh(tmp_path / "p.bvh")
+    for end in ("end of left_foot", "end of right_hand", "end of head"):
+        distances = np.linalg.norm(person.vertices * Y_UP - positions[0, names.index(end)], axis=1)
+        assert distances.min() < 0.03
+
+
+@pytest.mark.parametrize("y", [-np.pi / 2, -1.2, 0, 0.7, np.pi / 2])
+def test_zyx_angles_give_the_rotation_back_also_in_gimbal_lock(y):
+    expected = Rotation.from_euler("ZYX", [0.4, y, -1.1]).as_matrix()
+    again = Rotation.from_euler("ZYX", zyx_angles(expected)).as_matrix()
+    np.testing.assert_allclose(again, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["obj", "ply"])
+def test_triangles_come_back_upright(suffix, person, tmp_path):
+    save_person(tmp_path / f"p.{suffix}", person)
+    mesh = trimesh.load(tmp_path / f"p.{suffix}", process=False, maintain_order=True)
+    np.testing.assert_allclose(mesh.vertices, person.vertices * Y_UP, atol=1e-5)
+    assert np.array_equal(mesh.faces, person.body.faces.numpy())
+
+
+def test_obj_has_no_material_beside_it(person, tmp_path):
+    save_person(tmp_path / "p.obj", person)
+    assert os.listdir(tmp_path) == ["p.obj"]
+    assert "mtllib" not in (tmp_path / "p.obj").read_text()
+
+
+def test_npz_with_smpls_names_poses_the_body_again(person, tmp_path):
+    save_person(tmp_path / "p.npz", person)
+    with np.load(tmp_path / "p.npz") as arrays:
+        poses, betas, trans = (torch.from_numpy(arrays[name]) for name in ("poses", "betas", "trans"))
+        vertices, format_name = arrays["vertices"], str(arrays["format"])
+        names = arrays["joint_names"].tolist()
+    posed = BodyModel(person.body)(poses, betas[None])
+    np.testing.assert_allclose(posed.vertices[0].numpy() + trans.numpy(), vertices, atol=1e-5)
+    assert poses.shape == (1, 72)
+    assert trans.shape == (1, 3)
+    assert format_name == PERSON_FORMAT
+    assert names == list(SMPL_24.joints)
+
+
+def test_json_names_every_joint_and_says_its_units(person, tmp_path):
+    save_person(tmp_path / "p.json", person)
+    fields = json.loads((tmp_path / "p.json").read_text())
+    assert fields["format"] == PERSON_FORMAT
+    assert fields["units"]["length"] == "metre"
+    assert list(fields["joints"]) == list(SMPL_24.joints)
+    np.testing.assert_allclose(fields["joints"]["left_knee"], person.joints[4], atol=1e-6)
+    np.testing.assert_allclose(fields["theta"], person.theta, atol=1e-6)
+    assert fields["camera"] == {"focal_length": 500.0, "principal_point": [160.0, 120.0]}
+
+
+def test_unknown_score_is_null_in_json(person, tmp_path):
+    save_person(tmp_path / "p.json", replace(person, score=float("nan")))
+    assert json.loads((tmp_path / "p.json").read_text())["score"] is None
+
+
+@pytest.mark.parametrize("suffix", sorted(WRITERS))
+def test_every_format_is_written_whole_or_not_at_all(suffix, person, tmp_path):
+    with pytest.raises(BadInputError, match="Cannot write"):
+        save_person(tmp_path / "none" / f"p.{suffix}", person)
+    save_person(tmp_path / f"P.{suffix.upper()}", person)
+    assert os.listdir(tmp_path) == [f"P.{suffix.upper()}"]
+
+
+def test_unknown_suffix_is_answered_with_those_that_exist(person, tmp_path):
+    with pytest.raises(UnknownNameError, match="bvh, glb, json, npz, obj, ply"):
+        save_person(tmp_path / "p.fbx", person)
+
+
+def test_normals_of_a_cube_point_outward_and_are_of_unit_length():
+    cube = trimesh.creation.box()
+    normals = vertex_normals(np.asarray(cube.vertices), np.asarray(cube.faces))
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-6)
+    assert ((normals * cube.vertices).sum(1) > 0.5).all()
