@@ -1,0 +1,153 @@
+"""Synthetic people for training and for the benchmark: which motion and which backgrounds belong to which, and the files.
+
+People of the benchmark share neither a motion clip nor a background with those for training, so a number
+measured on them is not a number of memory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from humanmesh.body.parameters import BodyModelData
+from humanmesh.data.synthetic import (
+    SyntheticAssets,
+    SyntheticBatch,
+    SyntheticConfig,
+    prepare_assets,
+    synthesize,
+)
+from humanmesh.data.synthetic_poses import PoseLibrary, balanced_over_clips
+from humanmesh.data.synthetic_scene import Pictures
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.images import PHOTO_SUFFIXES, read_photo
+from humanmesh.files.writing import output_folder, whole_file
+
+HELD_OUT_CLIPS = ("test_*", "dance_b", "03_*")
+"""Names of clips for the benchmark only: the test half of the exponential-map set, a dance, CMU subject 03."""
+
+HELD_OUT_STRIDE = 10
+"""Every so many-th background picture is for the benchmark only."""
+
+
+@dataclass(frozen=True)
+class SynthesisJob:
+    """A set of synthetic people to write."""
+
+    out: Path
+    """Folder for the parts."""
+    motion: Path
+    """.npz with `pose` (frames, 72), `clip` (frames,) and `clip_names`."""
+    backgrounds: tuple[Path, ...]
+    """Folders of photos without people."""
+    textures: tuple[Path, ...]
+    """Folders of pictures for cloth and occluders."""
+    count: int = 12000
+    """People."""
+    seed: int = 1000
+    """Of the first part; each part after it takes the next number."""
+    body: str = "anny"
+    """Body by name, or an SMPL file."""
+    held_out: bool = False
+    """Take the clips and backgrounds of the benchmark instead of those for training."""
+    part_size: int = 1000
+    """People in a file."""
+    batch_size: int = 16
+    """People drawn at once; part of the recipe, like the seed."""
+    device: str = "cpu"
+    """Where to draw."""
+    config: SyntheticConfig = field(default_factory=SyntheticConfig)
+
+
+def is_held_out(clip: str) -> bool:
+    """Whether a clip belongs to the benchmark."""
+    return any(fnmatchcase(clip, pattern) for pattern in HELD_OUT_CLIPS)
+
+
+def read_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
+    """Poses for the benchmark or for training, balanced over actions: clips named ACTION/CLIP count as one.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where the file holds none of these poses.
+    """
+    if not path.exists():
+        raise MissingAssetError("motion file", path, "Pack motion capture into one first.")
+    with np.load(path) as motion:
+        names = motion["clip_names"].tolist()
+        chosen = np.array([is_held_out(name) == held_out for name in names], bool)[motion["clip"]]
+        poses, clips = motion["pose"][chosen], motion["clip"][chosen]
+    if not len(poses):
+        raise BadInputError(
+            f"Motion file {path}", "no clip for this purpose", f"Held out are {HELD_OUT_CLIPS}."
+        )
+    _, actions = np.unique([name.split("/")[0] for name in names], return_inverse=True)
+    return balanced_over_clips(
+        torch.from_numpy(poses.astype(np.float32)), torch.from_numpy(actions[clips].astype(np.int64))
+    )
+
+
+def load_pictures(folders: list[Path], size: int = 224, limit: int = 2000) -> Pictures:
+    """The pictures of some folders, at most `limit` and as many of each, stretched to one size.
+
+    Raises:
+        MissingAssetError: where a folder holds no picture.
+    """
+    pixels, aspects = [], []
+    for folder in folders:
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+        if not paths:
+            raise MissingAssetError("background picture", folder, "Name a folder of photos without people.")
+        step = max(1, -(-len(paths) * len(folders) // limit))
+        for photo in map(read_photo, paths[::step]):
+            aspects.append(photo.shape[2] / photo.shape[1])
+            resized = F.interpolate(photo[None], (size, size), mode="bilinear", antialias=True)
+            pixels.append((resized[0] * 255).round().to(torch.uint8))
+    return Pictures(torch.stack(pixels), torch.tensor(aspects))
+
+
+def assets_of(job: SynthesisJob, body: BodyModelData) -> SyntheticAssets:
+    """Everything that the job draws from."""
+    poses = read_pose_library(job.motion, held_out=job.held_out)
+    pictures = [
+        _half(load_pictures(list(folders)), held_out=job.held_out)
+        for folders in (job.backgrounds, job.textures)
+    ]
+    return prepare_assets(body.to(device=job.device), poses, pictures[0], pictures[1])
+
+
+def _half(pictures: Pictures, *, held_out: bool) -> Pictures:
+    chosen = (torch.arange(len(pictures.aspect)) % HELD_OUT_STRIDE == 0) == held_out
+    return Pictures(pictures.pixels[chosen], pictures.aspect[chosen])
+
+
+def run(job: SynthesisJob) -> Iterator[Path]:
+    """Write part after part, each whole or not at all; parts that are there already are kept."""
+    output_folder(job.out)
+    assets = assets_of(job, load_body_data(job.body))
+    for number, first in enumerate(range(0, job.count, job.part_size)):
+        path = job.out / f"part_{number:03d}.pt"
+        if not path.exists():
+            arrays = _part(min(job.part_size, job.count - first), job.seed + number, assets, job)
+            with whole_file(path) as beside:
+                torch.save(arrays, beside)
+        yield path
+
+
+def _part(count: int, seed: int, assets: SyntheticAssets, job: SynthesisJob) -> dict[str, Tensor]:
+    generator = torch.Generator(job.device).manual_seed(seed)
+    sizes = [min(job.batch_size, count - first) for first in range(0, count, job.batch_size)]
+    batches = [as_arrays(synthesize(size, assets, job.config, generator)) for size in sizes]
+    return {name: torch.cat([batch[name] for batch in batches]).cpu() for name in batches[0]}
+
+
+def as_arrays(batch: SyntheticBatch) -> dict[str, Tensor]:
+    """The fields by name; the camera as `focal` and `centre`."""
+    arrays = {entry.name: getattr(batch, entry.name) for entry in fields(batch) if entry.name != "camera"}
+    return arrays | {"focal": batch.camera.focal, "centre": batch.camera.centre}
