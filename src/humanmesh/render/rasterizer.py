@@ -220,10 +220,10 @@ def _unpack(
     corner_rows = faces.index_select(0, face_index.flatten().index_select(0, shown)).T
     vertex = (corner_rows + image * vertices.shape[1]).flatten()
     corners = vertices.flatten(0, 1).T.contiguous().index_select(1, vertex).unflatten(1, (3, len(shown)))
-    inverse_depths = 1 / corners[2]
-    weights = torch.stack(_edge_functions(torch.cat([corners[0], corners[1], inverse_depths]), x, y), 1)
-    weights = weights * inverse_depths.T
+    flat = torch.cat([corners[0], corners[1], 1 / corners[2]])
+    weights = [edge * flat[6 + corner] for corner, edge in enumerate(_edge_functions(flat, x, y))]
+    total = weights[0] + weights[1] + weights[2]
     barycentrics = vertices.new_zeros(nearest.numel(), 3)
-    barycentrics.index_copy_(0, shown, weights / weights.sum(1, keepdim=True))
+    barycentrics.index_copy_(0, shown, torch.stack([weight / total for weight in weights], 1))
     depth = (nearest >> 32).int().view(torch.float32)
     return Fragments(face_index, barycentrics.view(*nearest.shape, 3), depth)

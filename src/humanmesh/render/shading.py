@@ -23,6 +23,31 @@ def part_colors(count: int) -> Float32[Tensor, "count 3"]:
     return torch.tensor(rows, dtype=torch.float32).reshape(count, 3)
 
 
+def shown_pixels(fragments: Fragments) -> Int64[Tensor, "shown"]:
+    """Numbers of the pixels that show a face, counted image by image and row by row."""
+    return (fragments.face_index.flatten() >= 0).nonzero().squeeze(1)
+
+
+def interpolate_at(
+    shown: Int64[Tensor, "shown"],
+    fragments: Fragments,
+    faces: Int[Tensor, "faces 3"],
+    attributes: Float[Tensor, "batch vertices channels"],
+) -> Float[Tensor, "shown channels"]:
+    """What the vertices carry, at the given pixels' points of the surface."""
+    _, height, width = fragments.face_index.shape
+    rows = faces.long().index_select(0, fragments.face_index.flatten().index_select(0, shown))
+    image = torch.div(shown, height * width, rounding_mode="floor")
+    rows = rows + (image * attributes.shape[1])[:, None]
+    weights = fragments.barycentrics.flatten(0, 2).index_select(0, shown).to(attributes.dtype)
+    values = attributes.flatten(0, 1)
+    # Corner by corner, which keeps the memory at one row a pixel.
+    first, second, third = (
+        weights[:, corner, None] * values.index_select(0, rows[:, corner]) for corner in range(3)
+    )
+    return first + second + third
+
+
 def interpolate(
     fragments: Fragments, faces: Int[Tensor, "faces 3"], attributes: Float[Tensor, "batch vertices channels"]
 ) -> Float[Tensor, "batch height width channels"]:
@@ -30,12 +55,11 @@ def interpolate(
 
     The gradient flows to the attributes.
     """
-    face_index = fragments.face_index
-    image, row, column = (face_index >= 0).nonzero(as_tuple=True)
-    corners = attributes[image[:, None], faces.long()[face_index[image, row, column]]]
-    weights = fragments.barycentrics[image, row, column].to(attributes.dtype)
-    picture = attributes.new_zeros((*face_index.shape, attributes.shape[-1]))
-    return picture.index_put((image, row, column), (weights[:, :, None] * corners).sum(1))
+    shown = shown_pixels(fragments)
+    values = interpolate_at(shown, fragments, faces, attributes)
+    shape = fragments.face_index.shape
+    picture = attributes.new_zeros(shape.numel(), attributes.shape[-1]).index_copy(0, shown, values)
+    return picture.view(*shape, -1)
 
 
 def vertex_normals(
@@ -59,12 +83,12 @@ class Lights:
 
     key_direction: tuple[float, float, float] = (-0.5, -0.7, -1.0)
     """Toward the main lamp, of any length; camera frame, so by default above, left, on the viewer's side."""
-    key: float = 0.60
+    key: float = 0.65
     """Share of the body's colour that a surface facing the main lamp sends back."""
     fill_direction: tuple[float, float, float] = (0.9, 0.1, -0.6)
     """Toward the second lamp."""
     fill: float = 0.20
-    ambient: float = 0.32
+    ambient: float = 0.38
 
 
 def shade(
@@ -121,6 +145,9 @@ def average_samples(
     picture: Float[Tensor, "batch tall wide channels"], samples: int
 ) -> Float[Tensor, "batch height width channels"]:
     """Each pixel the mean of its `samples` x `samples` samples (antialiasing)."""
-    batch, tall, wide, channels = picture.shape
-    blocks = picture.view(batch, tall // samples, samples, wide // samples, samples, channels)
-    return blocks.mean((2, 4))
+    # Adding up strided views takes a third of the time of a mean over two axes.
+    total = picture[:, ::samples, ::samples].clone()
+    for number in range(1, samples * samples):
+        row, column = divmod(number, samples)
+        total += picture[:, row::samples, column::samples]
+    return total / samples**2
