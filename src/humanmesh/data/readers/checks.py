@@ -37,6 +37,7 @@ CHOICES: dict[str, str] = {
 """Records that are as they should be and are left out all the same; rules cannot refuse these."""
 
 _EXAMPLES_KEPT = 20
+_PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -224,3 +225,8 @@ def need_file(kind: str, path: Path, remedy: str) -> Path:
     if not path.is_file():
         raise BadInputError(f"A {kind} was wanted", f"nothing at {path}", remedy)
     return path
+
+
+def photos_in(folder: Path) -> set[Path]:
+    """The photos right in a folder, by their suffix."""
+    return {path for path in folder.glob("*") if path.suffix.lower() in _PHOTO_SUFFIXES}

@@ -1,6 +1,5 @@
 """COCO person keypoints (Lin et al. 2014), and every file in its form: CrowdPose-like exports, machine-made labels."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 
 from humanmesh.body.skeletons import COCO_17
 from humanmesh.data.annotation import Annotation
-from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules, need_file
+from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules, photos_in
+from humanmesh.data.readers.tables import read_json
 from humanmesh.errors import BadInputError
 
 _REMEDY = "Give a COCO keypoint file: JSON with images, annotations and categories."
@@ -33,12 +33,13 @@ def read_coco(
         image_folder: where the photos are; if None, `images/`, COCO's own `../train2017` or the folder of the file.
         source: name of the data set in the annotations.
     """
-    annotation_file = need_file("COCO keypoint file", Path(annotation_file), _REMEDY)
-    content = _read_json(annotation_file)
+    annotation_file = Path(annotation_file)
+    content = _read_content(annotation_file)
     folder = Path(image_folder) if image_folder is not None else find_image_folder(annotation_file)
     checks = Checks(source, rules, report)
     people = list(_people(content, annotation_file, folder, checks))
-    checks.unused_photos([folder / image["file_name"] for image in content["images"]], annotation_file)
+    listed = {folder / image["file_name"] for image in content["images"] if "file_name" in image}
+    checks.unused_photos(sorted(listed | photos_in(folder)), annotation_file)
     checks.finish()
     return people
 
@@ -55,11 +56,8 @@ def find_image_folder(annotation_file: Path) -> Path:
     return next((folder for folder in candidates if folder.is_dir()), annotation_file.parent)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInputError(f"{path} should be JSON", str(error), _REMEDY) from error
+def _read_content(path: Path) -> dict[str, Any]:
+    content = read_json(path, _REMEDY)
     missing = {"images", "annotations"} - set(content if isinstance(content, dict) else ())
     if missing:
         raise BadInputError(
@@ -83,7 +81,9 @@ def _people(content: dict[str, Any], file: Path, folder: Path, checks: Checks) -
 def _images_by_id(content: dict[str, Any], file: Path, checks: Checks) -> dict[Any, dict[str, Any]]:
     images: dict[Any, dict[str, Any]] = {}
     for image in content["images"]:
-        if image["id"] in images:
+        if "id" not in image or "file_name" not in image:
+            checks.fault("unreadable record", file, f"image {image.get('id')}", "no id or no file_name")
+        elif image["id"] in images:
             checks.fault(
                 "duplicate id", file, f"image {image['id']}", f"{image['file_name']} is the second of it"
             )
@@ -109,16 +109,16 @@ def _person(
     file, folder = places
     record = str(entry.get("id"))
     columns = columns_of.get(entry.get("category_id", 1))
-    keypoints = entry.get("keypoints", [])
+    numbers = len(entry.get("keypoints") or ())
+    scores = len(entry.get("keypoint_scores") or ())
     image = images.get(entry.get("image_id"))
     if columns is None:
         checks.fault("unknown category", file, record, f"category {entry.get('category_id')} is no person")
     elif entry.get("iscrowd"):
         checks.fault("crowd", file, record, "iscrowd = 1")
-    elif len(keypoints) != 3 * len(columns):
-        checks.fault(
-            "wrong number of keypoints", file, record, f"{len(keypoints)} numbers, {3 * len(columns)} wanted"
-        )
+    elif numbers != 3 * len(columns) or scores not in {0, len(columns)}:
+        found = f"{numbers} numbers and {scores} scores, {3 * len(columns)} and {len(columns)} wanted"
+        checks.fault("wrong number of keypoints", file, record, found)
     elif image is None:
         checks.fault("annotation without its photo", file, record, f"no image has id {entry.get('image_id')}")
     else:
@@ -130,7 +130,7 @@ def _person(
 
 def _annotation(entry: dict[str, Any], image: Path, columns: dict[str, int], source: str) -> Annotation:
     table = np.asarray(entry["keypoints"], np.float64).reshape(-1, 3)
-    weights = (table[:, 2] > 0) * np.asarray(entry.get("keypoint_scores", np.ones(len(table))), np.float64)
+    weights = (table[:, 2] > 0) * np.asarray(entry.get("keypoint_scores") or np.ones(len(table)), np.float64)
     visible = table[weights > 0, :2]
     points = table[:, :2] + (0.5 if (visible == np.round(visible)).all() else 0.0)
     known = [(row, columns[joint]) for row, joint in enumerate(COCO_17.joints) if joint in columns]

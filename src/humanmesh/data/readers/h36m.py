@@ -3,7 +3,6 @@
 2D keypoints are those of the data set, lens distortion and all; up to 2.5 pixels from the pinhole projection.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from humanmesh.data.readers.tables import (
     folder_holding,
     metres,
     read_arrays,
+    read_json,
     read_pickled_arrays,
     square_box,
     text,
@@ -173,7 +173,7 @@ def _split_3d(points: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.nda
 def _json_frames(
     file: Path, image_folder: Path | None, cameras: dict[tuple[str, str], StudioCamera], checks: Checks
 ) -> Iterator[Annotation]:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_json(file, _REMEDY)
     if not cameras:
         raise BadInputError(f"{file} holds joints in the world frame", "no cameras.pkl", "Give camera_file.")
     images = {image["id"]: image for image in content["images"]}

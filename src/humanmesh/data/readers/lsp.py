@@ -8,11 +8,11 @@ are taken as they are (half a pixel is far below the spread of the annotators).
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from humanmesh.body.skeletons import LSP_14
 from humanmesh.data.annotation import Annotation
-from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules, need_file
+from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules
+from humanmesh.data.readers.tables import read_mat
 from humanmesh.errors import BadInputError
 
 _REMEDY = "Give the folder that holds joints.mat and images/."
@@ -29,17 +29,26 @@ def read_lspet(
 
 
 def read_lsp(
-    folder: Path, rules: ReadRules = DEFAULT_RULES, report: ReadReport | None = None
+    folder: Path,
+    rules: ReadRules = DEFAULT_RULES,
+    report: ReadReport | None = None,
+    *,
+    hidden_weight: float = 1.0,
 ) -> list[Annotation]:
-    """LSP: hidden joints were estimated by the annotators and count like visible ones (weight 1)."""
+    """LSP, whose annotators placed hidden joints as well.
+
+    Args:
+        hidden_weight: weight of a hidden joint; HMR trained with 0, SPIN with 1.
+    """
     joints = _read_joints(Path(folder), (3, 14))
     points = joints[:2].transpose(2, 1, 0)
-    return _read(Path(folder), "lsp", points, np.ones(points.shape[:2]), Checks("lsp", rules, report))
+    weights = np.where(joints[2].T > 0, hidden_weight, 1.0)
+    return _read(Path(folder), "lsp", points, weights, Checks("lsp", rules, report))
 
 
 def _read_joints(folder: Path, layout: tuple[int, int]) -> np.ndarray:
-    path = need_file("joints.mat", folder / "joints.mat", _REMEDY)
-    joints = scipy.io.loadmat(path).get("joints")
+    path = folder / "joints.mat"
+    joints = read_mat(path, _REMEDY).get("joints")
     found = None if joints is None else joints.shape
     if joints is None or joints.ndim != 3 or joints.shape[:2] != layout:
         wanted = f"{path}: an array 'joints' of shape ({layout[0]}, {layout[1]}, N) was wanted"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import scipy.io
 
 from humanmesh.body.skeletons import MPI_INF_3DHP_17
 from humanmesh.data.annotation import Annotation
@@ -15,6 +14,7 @@ from humanmesh.data.readers.tables import (
     folder_holding,
     metres,
     read_arrays,
+    read_mat,
     read_pickled_arrays,
     square_box,
     text,
@@ -36,6 +36,8 @@ HMR_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)
 """The cameras at chest height and above that HMR and SPIN train on."""
 _TEST_ACTIONS = ("", "stand", "exercise", "sit", "reach_crouch", "on_floor", "sports", "misc")
 """Names of `activity_annotation` 1 to 7."""
+
+_REMEDY = "Give the folder of MPI-INF-3DHP, with the photos extracted from its videos."
 
 Labels3D = Literal["annot3", "univ_annot3"]
 """`annot3` is metric; `univ_annot3` is scaled to one height, and what the published protocol measures against."""
@@ -70,7 +72,7 @@ def read_mpi_inf_3dhp_train(
     checks = Checks("mpi_inf_3dhp", rules, report)
     people = []
     for file in files:
-        content = _load_mat(file)
+        content = read_mat(file, _REMEDY)
         for camera in cameras:
             frames = _train_frames(content, (file, camera), labels_3d, minimum_motion, checks)
             people += [checks.person(frame, file) for frame in frames]
@@ -139,28 +141,7 @@ def read_mpi_inf_3dhp_npz(
 
 def _need_any(files: list[Path], folder: Path, pattern: str) -> None:
     if not files:
-        remedy = "Give the folder of MPI-INF-3DHP, with the photos extracted from its videos."
-        raise BadInputError(f"{folder} should hold {pattern}", "no such file", remedy)
-
-
-def _load_mat(file: Path) -> dict[str, np.ndarray]:
-    """Arrays of a .mat file with the frames on the last axis, as MATLAB shows them."""
-    try:
-        return scipy.io.loadmat(file)
-    except NotImplementedError:
-        return _load_hdf5(file)
-
-
-def _load_hdf5(file: Path) -> dict[str, np.ndarray]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise BadInputError(
-            f"{file}", "a MATLAB 7.3 file, which needs h5py", "Run: pip install h5py"
-        ) from error
-    with h5py.File(file) as content:
-        # HDF5 lists the axes of MATLAB's arrays in reverse.
-        return {name: np.asarray(item).T for name, item in content.items() if isinstance(item, h5py.Dataset)}
+        raise BadInputError(f"{folder} should hold {pattern}", "no such file", _REMEDY)
 
 
 def _train_frames(
@@ -213,7 +194,7 @@ def _calibration(file: Path) -> dict[int, _Intrinsics]:
 
 
 def _test_frames(file: Path, labels_3d: Labels3D, checks: Checks) -> Iterator[Annotation]:
-    content = _load_mat(file)
+    content = read_mat(file, _REMEDY)
     sequence = file.parent.name
     points_2d = _frames_first(content["annot2"], 2)
     points_3d = _frames_first(content[labels_3d], 3) / 1000

@@ -3,18 +3,16 @@
 Both count pixels from one, as MATLAB does: a coordinate of 1 is the centre of the first pixel, 0.5 here.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from humanmesh.body.skeletons import MPII_16
 from humanmesh.data.annotation import Annotation
 from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules, need_file
-from humanmesh.data.readers.tables import square_box
+from humanmesh.data.readers.tables import read_json, read_mat, square_box
 from humanmesh.errors import BadInputError
 
 _FROM_ONE_BASED_CENTRES = -0.5
@@ -51,10 +49,7 @@ def _find_image_folder(annotation_file: Path) -> Path:
 
 
 def _json_people(file: Path, folder: Path, checks: Checks) -> Iterator[Annotation]:
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInputError(f"{file} should be JSON", str(error), _REMEDY) from error
+    entries = read_json(file, _REMEDY)
     if not isinstance(entries, list):
         raise BadInputError(f"{file} should be a list of people", type(entries).__name__, _REMEDY)
     for number, entry in enumerate(entries):
@@ -90,26 +85,27 @@ def _square(entry: dict[str, Any]) -> np.ndarray | None:
 
 def _matlab_people(file: Path, folder: Path, checks: Checks) -> Iterator[Annotation]:
     release = _read_release(file)
-    is_training = np.atleast_1d(release.img_train)
-    for photo, training in zip(np.atleast_1d(release.annolist), is_training, strict=True):
-        name = str(photo.image.name)
-        people = np.atleast_1d(photo.annorect)
+    is_training = np.ravel(release.img_train)
+    for photo, training in zip(release.annolist.ravel(), is_training, strict=True):
+        name = str(_only(_only(photo.image).name))
         if not training:
             checks.fault("not selected", file, name, "a test photo, which has no joints")
             continue
         labelled = 0
-        for number, entry in enumerate(people):
-            person = _matlab_person(entry, folder / name, f"{name}/{number}")
-            if person is not None:
+        for number, entry in enumerate(np.ravel(photo.annorect)):
+            labels = _matlab_labels(entry)
+            if labels and all(0 <= label[0] < len(MPII_16) for label in labels):
                 labelled += 1
-                yield person
+                yield _matlab_person(entry, labels, folder / name, f"{name}/{number}")
+            elif labels:
+                checks.fault("wrong number of keypoints", file, f"{name}/{number}", "a joint beyond the 16")
         if not labelled:
             checks.fault("photo without annotation", file, name, "nobody with joints")
 
 
 def _read_release(file: Path) -> Any:
-    content = scipy.io.loadmat(file, struct_as_record=False, squeeze_me=True)
-    release = content.get("RELEASE")
+    content = read_mat(file, _REMEDY)
+    release = _only(content.get("RELEASE"))
     if not hasattr(release, "annolist") or not hasattr(release, "img_train"):
         raise BadInputError(
             f"{file} should hold RELEASE with annolist and img_train", f"{sorted(content)}", _REMEDY
@@ -117,24 +113,32 @@ def _read_release(file: Path) -> Any:
     return release
 
 
-def _matlab_person(entry: Any, image: Path, record: str) -> Annotation | None:
-    """None where the person has a head box only, or nothing."""
-    labels = np.atleast_1d(getattr(getattr(entry, "annopoints", None), "point", ()))
-    if labels.size == 0:
-        return None
+def _only(values: Any) -> Any:
+    """The one entry of a MATLAB array; None where it is empty."""
+    return next(iter(np.ravel(values)), None)
+
+
+def _matlab_labels(entry: Any) -> list[tuple[int, float, float]]:
+    """Joint, x and y; none where the person has a head box only, or nothing."""
+    labels = np.ravel(getattr(_only(getattr(entry, "annopoints", ())), "point", ()))
+    return [(int(_only(label.id)), float(_only(label.x)), float(_only(label.y))) for label in labels]
+
+
+def _matlab_person(
+    entry: Any, labels: list[tuple[int, float, float]], image: Path, record: str
+) -> Annotation:
     points, weights = np.zeros((len(MPII_16), 2)), np.zeros(len(MPII_16), np.float32)
-    for label in labels:
-        points[int(label.id)] = float(label.x), float(label.y)
-        weights[int(label.id)] = 1
+    for row, x, y in labels:
+        points[row], weights[row] = (x, y), 1
     return _annotation(image, points + _FROM_ONE_BASED_CENTRES, weights, _matlab_square(entry), record)
 
 
 def _matlab_square(entry: Any) -> np.ndarray | None:
-    position, scale = getattr(entry, "objpos", None), getattr(entry, "scale", None)
-    if not hasattr(position, "x") or np.size(scale) != 1:
+    position, scale = _only(getattr(entry, "objpos", ())), _only(getattr(entry, "scale", ()))
+    if position is None or scale is None:
         return None
-    center = np.array([position.x, position.y], np.float64) + _FROM_ONE_BASED_CENTRES
-    return square_box(center, float(np.asarray(scale).item()))
+    center = np.array([_only(position.x), _only(position.y)], np.float64) + _FROM_ONE_BASED_CENTRES
+    return square_box(center, float(scale))
 
 
 def _annotation(

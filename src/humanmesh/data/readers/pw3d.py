@@ -114,7 +114,7 @@ def _person(
             "sequence": str(content["sequence"]),
             "frame": str(frame),
             "person": str(person),
-            "gender": _GENDERS.get(content["genders"][person], content["genders"][person]),
+            "gender": _GENDERS.get(str(content["genders"][person]), "neutral"),
         },
     )
 

@@ -44,8 +44,8 @@ def read_spin(
         source: name of the data set in the annotations.
     """
     file = Path(annotation_file)
-    needed: dict[str, tuple[int | None, ...]] = {"imgname": (), "center": (2,), "scale": ()}
-    shapes: dict[str, tuple[int | None, ...]] = {"part": (24, 3), "openpose": (25, 3), "S": (24, 4)}
+    needed: dict[str, tuple[int, ...]] = {"imgname": (), "center": (2,), "scale": ()}
+    shapes: dict[str, tuple[int, ...]] = {"part": (24, 3), "openpose": (25, 3), "S": (24, 4)}
     arrays = read_arrays(file, needed)
     present = {name: shape for name, shape in shapes.items() if name in arrays}
     read_arrays(file, needed | (present or {"part": (24, 3)}))

@@ -1,12 +1,15 @@
 """What several data sets of photos share: arrays in .npz files, boxes of 200 pixels times a scale, millimetres."""
 
+import json
 import pickle
 import zipfile
-from collections.abc import Callable
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import scipy.io
+from scipy.io.matlab import MatReadError
 
 from humanmesh.data.readers.checks import need_file
 from humanmesh.errors import BadInputError
@@ -15,11 +18,51 @@ _LARGEST_IN_METRES = 50.0
 """No studio is larger, and no person in millimetres is smaller."""
 
 
-def read_arrays(path: Path, needed: dict[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:
+def read_json(path: Path, remedy: str) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        BadInputError: where there is no file, or it is no JSON.
+    """
+    need_file("JSON file", path, remedy)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInputError(f"{path} should be JSON", str(error), remedy) from error
+
+
+def read_mat(path: Path, remedy: str) -> dict[str, Any]:
+    """Variables of a MATLAB file, structs as objects with attributes, frames on the last axis as MATLAB shows them.
+
+    Raises:
+        BadInputError: where there is no file, it is damaged, or it is of version 7.3 and h5py is not installed.
+    """
+    need_file("MATLAB file", path, remedy)
+    try:
+        return scipy.io.loadmat(path, struct_as_record=False)
+    except NotImplementedError:
+        return _read_hdf5(path)
+    except (MatReadError, ValueError, TypeError, OSError, zlib.error, KeyError, IndexError) as error:
+        raise BadInputError(f"{path} should be a MATLAB file", str(error) or "damaged", remedy) from error
+
+
+def _read_hdf5(path: Path) -> dict[str, Any]:
+    try:
+        import h5py  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise BadInputError(
+            f"{path}", "a MATLAB 7.3 file, which needs h5py", "Run: pip install h5py"
+        ) from error
+    with h5py.File(path) as content:
+        # HDF5 lists the axes of MATLAB's arrays in reverse.
+        return {name: np.asarray(item).T for name, item in content.items() if isinstance(item, h5py.Dataset)}
+
+
+def read_arrays(path: Path, needed: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """All arrays of an .npz file, after a check of those that are needed.
 
     Args:
-        needed: shape of each needed array, without its first axis (the records); None fits any length.
+        needed: shape of each needed array, without its first axis (the records).
 
     Raises:
         BadInputError: where the file is no .npz, holds pickled objects, or lacks an array of that shape.
@@ -27,15 +70,14 @@ def read_arrays(path: Path, needed: dict[str, tuple[int | None, ...]]) -> dict[s
     remedy = f"Give an .npz file with {', '.join(sorted(needed))}."
     need_file(".npz file", path, remedy)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BadInputError(f"{path} should be an .npz file of plain arrays", str(error), remedy) from error
     for name, shape in needed.items():
         found = arrays[name].shape if name in arrays else None
-        fits = found is not None and len(found) == len(shape) + 1 and found[0] == len(arrays["imgname"])
-        if not fits or any(want not in {None, have} for want, have in zip(shape, found[1:], strict=True)):
-            wanted = ", ".join(["N", *("any" if length is None else str(length) for length in shape)])
+        if found is None or found != (len(arrays["imgname"]), *shape):
+            wanted = ", ".join(["N", *(str(length) for length in shape)])
             raise BadInputError(f"{path} should hold {name} of shape ({wanted})", f"{found}", remedy)
     return arrays
 
@@ -92,7 +134,7 @@ class _ArrayUnpickler(pickle.Unpickler):  # ruff: ignore[suspicious-pickle-usage
     def __init__(self, file: IO[bytes], *, encoding: str) -> None:
         super().__init__(file, encoding=encoding)
         sample = np.zeros(1)
-        self._known: dict[tuple[str, str], Callable[..., Any]] = {
+        self._known: dict[tuple[str, str], Any] = {
             ("numpy", "ndarray"): np.ndarray,
             ("numpy", "dtype"): np.dtype,
             ("_codecs", "encode"): _latin1_bytes,
