@@ -1,0 +1,35 @@
+"""Which records are kept out of training, one rule a data set, so that every table names the same people."""
+
+import zlib
+from collections.abc import Iterable
+
+from humanmesh.data.annotation import Annotation
+
+LSPET_HOLD_OUT = range(8001, 9001)
+"""Numbers of the held-out pictures of LSPET (im08001 to im09000)."""
+
+
+def _lspet(annotation: Annotation) -> bool:
+    return int(annotation.image.stem.removeprefix("im")) in LSPET_HOLD_OUT
+
+
+def _every_fifth(annotation: Annotation) -> bool:
+    return int(annotation.image.stem) % 5 == 0
+
+
+def _exercise_tenth(annotation: Annotation) -> bool:
+    """A tenth of the exercises by a hash of the name; both phases of an exercise fall on the same side."""
+    return zlib.crc32(annotation.image.stem.rpartition("_")[0].encode()) % 10 == 0
+
+
+HOLD_OUTS = {"lspet": _lspet, "ccp": _every_fifth, "exercises": _exercise_tenth}
+
+
+def split(annotations: Iterable[Annotation]) -> tuple[list[Annotation], list[Annotation]]:
+    """(training, held out), by the rule of each annotation's source; a source without a rule is all training."""
+    training: list[Annotation] = []
+    held_out: list[Annotation] = []
+    for annotation in annotations:
+        rule = HOLD_OUTS.get(annotation.source)
+        (held_out if rule is not None and rule(annotation) else training).append(annotation)
+    return training, held_out

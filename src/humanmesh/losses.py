@@ -1,0 +1,136 @@
+"""The terms of the objective, as pure functions of predictions, targets and weights.
+
+A missing label is a weight of zero: it adds nothing to a term and nothing to its gradient.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def weighted_mean(values: Float[Tensor, "*shape"], weights: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Mean of `values` under `weights`; 0 with zero gradient where all weights are 0."""
+    total = weights.sum()
+    # Dividing by a tiny number instead would overflow in the backward pass, and inf * 0 is NaN.
+    return (values * weights).sum() / torch.where(total > 0, total, 1)
+
+
+def reprojection_loss(
+    predicted: Float[Tensor, "batch keypoints 2"],
+    target: Float[Tensor, "batch keypoints 2"],
+    weights: Float[Tensor, "batch keypoints"],
+) -> Float[Tensor, ""]:
+    """L1 distance in crop units, mean over the coordinates of visible keypoints (Kanazawa et al. 2018, eq. 2)."""
+    return weighted_mean((predicted - target).abs().mean(-1), weights)
+
+
+def root_relative(
+    points: Float[Tensor, "batch points 3"], left_hip: int, right_hip: int
+) -> Float[Tensor, "batch points 3"]:
+    """Points with the middle of the two hips at the origin."""
+    return points - (points[:, left_hip] + points[:, right_hip])[:, None] / 2
+
+
+def squared_joint_loss(
+    predicted: Float[Tensor, "batch joints 3"],
+    target: Float[Tensor, "batch joints 3"],
+    weights: Float[Tensor, "batch joints"],
+) -> Float[Tensor, ""]:
+    """Half the mean squared coordinate difference, metres^2 (eq. 5, with the factor of the authors' code)."""
+    return 0.5 * weighted_mean((predicted - target).square().mean(-1), weights)
+
+
+def absolute_joint_loss(
+    predicted: Float[Tensor, "batch joints 3"],
+    target: Float[Tensor, "batch joints 3"],
+    weights: Float[Tensor, "batch joints"],
+) -> Float[Tensor, ""]:
+    """Mean absolute coordinate difference, metres."""
+    return weighted_mean((predicted - target).abs().mean(-1), weights)
+
+
+def squared_parameter_loss(
+    rotations: Float[Tensor, "batch joints 3 3"],
+    target_rotations: Float[Tensor, "batch joints 3 3"],
+    shape: Float[Tensor, "batch shapes"],
+    target_shape: Float[Tensor, "batch shapes"],
+    weights: Float[Tensor, "batch"],
+) -> Float[Tensor, ""]:
+    """Half the mean squared difference of the 216 entries of the rotations and the 10 of shape (eq. 6)."""
+    difference = torch.cat([(rotations - target_rotations).flatten(1), shape - target_shape], 1)
+    return 0.5 * weighted_mean(difference.square().mean(1), weights)
+
+
+def rotation_loss(
+    rotations: Float[Tensor, "batch joints 3 3"],
+    target: Float[Tensor, "batch joints 3 3"],
+    weights: Float[Tensor, "batch"],
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of the entries of the rotation matrices."""
+    return weighted_mean((rotations - target).abs().mean((1, 2, 3)), weights)
+
+
+def shape_loss(
+    shape: Float[Tensor, "batch shapes"],
+    target: Float[Tensor, "batch shapes"],
+    weights: Float[Tensor, "batch"],
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of shape coefficients, standard deviations."""
+    return weighted_mean((shape - target).abs().mean(1), weights)
+
+
+def shape_prior(shape: Float[Tensor, "batch shapes"]) -> Float[Tensor, ""]:
+    """Mean square of the shape coefficients: minus the log-likelihood of a standard normal, up to scale."""
+    return shape.square().mean()
+
+
+def hinge_prior(rotations: Float[Tensor, "batch joints 3 3"], knees: list[int]) -> Float[Tensor, ""]:
+    """Penalty for shins that bend forward: the hinge below zero of the knees' flexion, sin^2 of the angle.
+
+    In the rest pose a knee bends about +x, which sends the shin (-y) backward (-z): row z, column y of the
+    rotation is the sine of the flexion.
+    """
+    sine_of_flexion = rotations[:, knees, 2, 1]
+    return F.relu(-sine_of_flexion).square().mean()
+
+
+def gaussian_heatmaps(
+    keypoints: Float[Tensor, "batch keypoints 2"], size: int, sigma: float
+) -> Float[Tensor, "batch keypoints size size"]:
+    """Gaussians of height 1 at the cell nearest to each keypoint (crop coordinates); empty where it lies outside.
+
+    Args:
+        sigma: standard deviation in cells.
+    """
+    cell = ((keypoints + 1) * (size / 2)).floor()
+    inside = ((cell >= 0) & (cell < size)).all(-1)
+    steps = torch.arange(size, dtype=keypoints.dtype, device=keypoints.device)
+    distance_squared = (steps - cell[..., None]).square()
+    x, y = torch.exp(-distance_squared / (2 * sigma**2)).unbind(-2)
+    return y[..., :, None] * x[..., None, :] * inside[..., None, None]
+
+
+def heatmap_loss(
+    logits: Float[Tensor, "batch keypoints size size"],
+    target: Float[Tensor, "batch keypoints size size"],
+    weights: Float[Tensor, "batch keypoints"],
+) -> Float[Tensor, ""]:
+    """Penalty-reduced focal loss (Law and Deng 2018, eq. 1), a mean over keypoints by weight."""
+    log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
+    p = log_p.exp()
+    is_peak = target >= 1
+    penalty = torch.where(is_peak, -(1 - p).square() * log_p, -(1 - target).pow(4) * p.square() * log_not_p)
+    return weighted_mean(penalty.sum((2, 3)), weights)
+
+
+def encoder_adversarial_loss(scores: Float[Tensor, "samples discriminators"]) -> Float[Tensor, ""]:
+    """sum_i E[(D_i(E(I)) - 1)^2] (Kanazawa et al. 2018, eq. 7)."""
+    return (scores - 1).square().sum(1).mean()
+
+
+def discriminator_loss(
+    real: Float[Tensor, "reals discriminators"], fake: Float[Tensor, "fakes discriminators"]
+) -> Float[Tensor, ""]:
+    """sum_i E_data[(D_i - 1)^2] + E_E[D_i^2] (Kanazawa et al. 2018, eq. 8)."""
+    return (real - 1).square().sum(1).mean() + fake.square().sum(1).mean()

@@ -1,0 +1,148 @@
+"""Every setting of a training, typed, with its default and unit. A preset is one of these values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from humanmesh.data.augmentation import HMR_AUGMENTATION, AugmentationConfig
+from humanmesh.network.recovery import RecoveryConfig
+
+Mode = Literal["paired", "unpaired", "no-prior", "no-prior-paired"]
+"""paired: 3D labels and the adversary. unpaired: the adversary, no 3D of any photo. no-prior: neither.
+no-prior-paired: 3D labels without the adversary."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factor of each term of the objective; 0 leaves a term out."""
+
+    reprojection: float = 60.0
+    """L1 on visible 2D keypoints, crop half-widths."""
+    joints_3d: float = 60.0
+    """3D keypoints about the middle of the hips, metres."""
+    parameters: float = 60.0
+    """Squared difference of rotations and shape together, as in the paper."""
+    rotations: float = 0.0
+    """Absolute difference of the entries of the rotations."""
+    shape: float = 0.0
+    """Absolute difference of the shape coefficients, standard deviations."""
+    adversarial: float = 1.0
+    """Least-squares adversary, sum over its 25 outputs."""
+    heatmaps: float = 0.0
+    """Focal loss of the keypoint heat maps."""
+    seen_keypoints: float = 0.0
+    """L1 of the keypoints read off the heat maps, crop half-widths."""
+    shape_prior: float = 0.0
+    """Mean square of the shape coefficients."""
+    knees: float = 0.0
+    """Hinge on knees that bend forward."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 0:
+                raise ValueError(f"the weight of {name} must not be negative, got {value}")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Step sizes and their course."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    """Optimiser of both networks."""
+    learning_rate: float = 1e-5
+    """Step size of encoder and regressor."""
+    discriminator_learning_rate: float = 1e-4
+    """Step size of the adversary."""
+    weight_decay: float = 0.0
+    """AdamW's decay, of encoder and regressor."""
+    cosine: bool = False
+    """Let the step size fall to a hundredth along half a cosine."""
+    warmup_steps: int = 0
+    """Steps over which the step size rises from 0."""
+    gradient_norm: float | None = None
+    """Gradients of a larger norm are shortened to it; None leaves them."""
+    ema_decay: float | None = None
+    """Decay a step of the moving average of the weights, which is what is released; None keeps no average."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "discriminator_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training."""
+
+    network: RecoveryConfig = field(default_factory=RecoveryConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    losses: LossWeights = field(default_factory=LossWeights)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    objective: Literal["hmr", "modern"] = "hmr"
+    """Which terms: the paper's on the last round, or L1 terms on all rounds."""
+    mode: Mode = "paired"
+    """What the training may know."""
+    batch_size: int = 64
+    """Pictures a step, over all processes."""
+    steps: int | None = None
+    """Length in optimiser steps; None trains for `max_time`."""
+    max_time: float | None = None
+    """Length in seconds over all resumed parts; None trains for `steps`."""
+    checkpoint_interval: float = 180.0
+    """Seconds between checkpoints."""
+    log_interval: int = 20
+    """Steps between lines of the log."""
+    seed: int = 0
+    """Seed of batches, augmentation and initial weights."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Fabric's name of the arithmetic of the network; the body is always in float32."""
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.max_time is None:
+            raise ValueError("give steps, max_time or both: a training must end")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+HMR = TrainConfig(
+    network=RecoveryConfig("resnet50", "hmr", "axis_angle", 3, 224),
+    augmentation=HMR_AUGMENTATION,
+    steps=667_589,
+)
+"""The paper's numbers (Kanazawa et al. 2018 and the authors' training script)."""
+
+MODERN = TrainConfig(
+    network=RecoveryConfig("mobilenet_v2_fpn", "modern", "6d", 3, 192),
+    losses=LossWeights(
+        parameters=0, rotations=6, shape=0.3, heatmaps=0.5, seen_keypoints=10, shape_prior=0.05, knees=10
+    ),
+    optimizer=OptimizerConfig(
+        "adamw",
+        2e-4,
+        2e-4,
+        weight_decay=1e-2,
+        cosine=True,
+        warmup_steps=200,
+        gradient_norm=20.0,
+        ema_decay=0.998,
+    ),
+    objective="modern",
+    batch_size=48,
+    max_time=3600,
+    precision="bf16-mixed",
+)
+"""What works best today on a laptop."""
+
+PRESETS: dict[str, TrainConfig] = {"hmr": HMR, "modern": MODERN}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the training finds what it learns from."""
+
+    shards: Path
+    """Folder of tars named DATASET-NUMBER.tar."""
+    shares: dict[str, float]
+    """Share of each data set in a batch, by name."""
+    motion: Path | None = None
+    """A .npz of poses (`pose` (N, 72), `clip` (N,)) for the adversary."""

@@ -1,0 +1,50 @@
+"""Cameras by hand numbers, and the way from a crop to the photo and back."""
+
+import pytest
+import torch
+
+from humanmesh.geometry.cameras import (
+    PerspectiveCamera,
+    WeakPerspectiveCamera,
+    default_focal_length,
+    translation_camera_from_body,
+)
+from humanmesh.geometry.crops import apply, crop_from_photo
+
+
+def test_offset_is_added_before_scaling():
+    camera = WeakPerspectiveCamera(torch.tensor([2.0]), torch.tensor([[0.1, -0.2]]))
+    projected = camera.project(torch.tensor([[[0.3, 0.5, 9.0]]]))
+    torch.testing.assert_close(projected, torch.tensor([[[0.8, 0.6]]]))
+
+
+def test_perspective_projection_of_a_hand_number():
+    camera = PerspectiveCamera(torch.tensor([500.0]), torch.tensor([[320.0, 240.0]]))
+    torch.testing.assert_close(
+        camera.project(torch.tensor([[[1.0, -0.5, 5.0]]])), torch.tensor([[[420.0, 190.0]]])
+    )
+
+
+def test_default_focal_length_is_the_diagonal():
+    assert default_focal_length(300.0, 400.0) == 500
+
+
+def test_depth_is_the_known_closed_form():
+    weak = WeakPerspectiveCamera(torch.tensor([0.9]), torch.zeros(1, 2))
+    photo = PerspectiveCamera(torch.tensor([5000.0]), torch.tensor([[112.0, 112.0]]))
+    photo_from_crop = torch.linalg.inv(crop_from_photo(torch.tensor([[112.0, 112.0]]), torch.tensor([224.0])))
+    translation = translation_camera_from_body(weak, photo_from_crop, photo)
+    assert translation[0].tolist() == pytest.approx([0, 0, 2 * 5000 / (224 * 0.9)], rel=1e-5, abs=1e-6)
+
+
+def test_photo_camera_sees_points_of_the_bodys_plane_where_the_crop_does():
+    weak = WeakPerspectiveCamera(torch.tensor([0.8, 1.3]), torch.tensor([[0.1, -0.3], [0.0, 0.2]]))
+    photo = PerspectiveCamera(torch.tensor([900.0, 700.0]), torch.tensor([[320.0, 240.0], [100.0, 80.0]]))
+    matrix = crop_from_photo(
+        torch.tensor([[400.0, 100.0], [50.0, 60.0]]), torch.tensor([180.0, 90.0]), torch.tensor([0.0, 0.0])
+    )
+    points = torch.tensor([[0.2, -0.7, 0.0], [-0.4, 0.9, 0.0]]).expand(2, -1, -1)
+    photo_from_crop = torch.linalg.inv(matrix)
+    moved = points + translation_camera_from_body(weak, photo_from_crop, photo)[:, None]
+    expected = apply(photo_from_crop, weak.project(points))
+    torch.testing.assert_close(photo.project(moved), expected, atol=1e-3, rtol=1e-5)
