@@ -16,9 +16,11 @@ CLAY = (0.80, 0.67, 0.58)
 
 def part_colors(count: int) -> Float32[Tensor, "count 3"]:
     """Colours (sRGB in [0, 1]) for `count` parts, neighbours in number far apart in hue."""
-    golden = 0.618034
+    # Chosen by trial: the least distance between two of 24 colours is 0.15, of 6 colours 0.44.
+    saturation, brightness = (0.8, 0.8, 0.35), (0.95, 0.6, 0.95, 0.8)
     rows = [
-        colorsys.hsv_to_rgb(golden * part % 1, 0.65 - 0.25 * (part % 3 == 2), 0.95) for part in range(count)
+        colorsys.hsv_to_rgb(0.29 * part % 1, saturation[part % 3], brightness[part % 4])
+        for part in range(count)
     ]
     return torch.tensor(rows, dtype=torch.float32).reshape(count, 3)
 
