@@ -12,10 +12,9 @@ from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.data.annotation import Annotation, to_skeleton
 from humanmesh.data.readers import READERS, ReadReport, ReadRules
 from humanmesh.errors import BadInputError
-from photo_layouts import LAYOUTS, POINTS, POINTS_3D
+from photo_layouts import LAYOUTS, POINTS, POINTS_3D, copy_lspet_rows
 
 GENUINE = {
-    "lspet": ("lspet", "lspet"),
     "ccp": ("ccp", "clothing_coparsing"),
     "exercises": ("coco", "exercises/keypoints.json"),
     "coco": ("coco", "samples/coco/test_coco.json"),
@@ -186,3 +185,10 @@ def test_genuine_records_keep_the_contract(name, shared_data):
         people[:: max(1, len(people) // 100)], ReadReport(kept=len(people[:: max(1, len(people) // 100)]))
     )
     assert report.kept == len(people)
+
+
+@pytest.mark.data
+def test_genuine_lspet_records_keep_the_contract(shared_data, tmp_path):
+    folder = copy_lspet_rows(shared_data / "lspet", tmp_path / "part", range(0, 9000, 45))
+    report = ReadReport()
+    check_all(READERS["lspet"](folder, report=report), report)

@@ -19,11 +19,11 @@ from humanmesh.data.readers.tables import (
     metres,
     read_arrays,
     read_json,
-    read_pickled_arrays,
     square_box,
     text,
 )
 from humanmesh.errors import BadInputError
+from humanmesh.files.pickles import read_pickle
 
 _JOINTS = len(H36M_17)
 _REMEDY = "Give an .npz with imgname, part and S, or the COCO-like .json with keypoints and keypoints_3d."
@@ -108,7 +108,9 @@ def read_h36m(
 def read_h36m_cameras(path: Path) -> dict[tuple[str, str], StudioCamera]:
     """Cameras of mmpose's `cameras.pkl`, by (subject, camera). Its R turns camera into world, its T is the position."""
     cameras = {}
-    for key, values in read_pickled_arrays(path).items():
+    for key, values in read_pickle(
+        need_file("camera file", path, "Give cameras.pkl of mmpose's preparation.")
+    ).items():
         cameras[key] = StudioCamera(
             rotation_camera_from_world=np.asarray(values["R"], np.float64).T,
             position_world=metres(np.asarray(values["T"], np.float64).ravel()),

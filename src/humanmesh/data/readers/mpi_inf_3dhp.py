@@ -9,17 +9,17 @@ import numpy as np
 
 from humanmesh.body.skeletons import MPI_INF_3DHP_17
 from humanmesh.data.annotation import Annotation
-from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules
+from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules, need_file
 from humanmesh.data.readers.tables import (
     folder_holding,
     metres,
     read_arrays,
     read_mat,
-    read_pickled_arrays,
     square_box,
     text,
 )
 from humanmesh.errors import BadInputError
+from humanmesh.files.pickles import read_pickle
 
 _JOINTS = len(MPI_INF_3DHP_17)
 _ALL_28 = (
@@ -224,7 +224,7 @@ def _read_cameras(file: Path, camera_file: Path | None) -> dict[str, _Intrinsics
     files = [camera_file] if camera_file is not None else sorted(file.parent.glob("cameras_*.pkl"))
     cameras: dict[str, _Intrinsics] = {}
     for path in files:
-        for view, values in read_pickled_arrays(Path(path)).items():
+        for view, values in read_pickle(need_file("camera file", Path(path), _REMEDY)).items():
             center = np.ravel(values["c"])
             cameras[view] = _Intrinsics(float(np.mean(values["f"])), (float(center[0]), float(center[1])))
     return cameras

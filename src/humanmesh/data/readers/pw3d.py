@@ -9,9 +9,9 @@ import torch
 
 from humanmesh.body.skeletons import COCO_17, SMPL_24
 from humanmesh.data.annotation import Annotation
-from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules
-from humanmesh.data.readers.tables import read_pickled_arrays
+from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules, need_file
 from humanmesh.errors import BadInputError
+from humanmesh.files.pickles import read_pickle
 from humanmesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 _OPENPOSE_18 = (
@@ -42,7 +42,7 @@ def read_pw3d(
         image_folder: if None, the `imageFiles` folder beside `sequenceFiles`.
     """
     path = Path(path)
-    files = sorted(path.rglob("*.pkl")) if path.is_dir() else [path]
+    files = sorted(path.rglob("*.pkl")) if path.is_dir() else [need_file("sequence of 3DPW", path, _REMEDY)]
     if not files:
         raise BadInputError(f"{path} should hold sequences of 3DPW", "no .pkl file", _REMEDY)
     checks = Checks("pw3d", rules, report)
@@ -54,7 +54,7 @@ def read_pw3d(
 
 
 def _sequence(file: Path, image_folder: Path | None, checks: Checks) -> Iterator[Annotation]:
-    content = read_pickled_arrays(file)
+    content = read_pickle(file)
     lacking = (
         [name for name in _NEEDED if name not in content] if isinstance(content, dict) else list(_NEEDED)
     )

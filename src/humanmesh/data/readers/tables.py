@@ -1,11 +1,10 @@
 """What several data sets of photos share: arrays in .npz files, boxes of 200 pixels times a scale, millimetres."""
 
 import json
-import pickle
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -101,57 +100,3 @@ def metres(points: np.ndarray) -> np.ndarray:
 def folder_holding(name: str, candidates: list[Path]) -> Path:
     """The first folder in which a file of that name is, else the first of all."""
     return next((folder for folder in candidates if (folder / name).is_file()), candidates[0])
-
-
-def read_pickled_arrays(path: Path) -> Any:
-    """The content of a pickle of arrays, lists, dicts, numbers and text, of Python 2 or 3; it runs no code.
-
-    Raises:
-        BadInputError: where the file asks for anything else, or is damaged.
-    """
-    need_file("pickle", path, "Give the file as its data set ships it.")
-    try:
-        with path.open("rb") as file:
-            return _ArrayUnpickler(file, encoding="latin1").load()
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        remedy = "Take the file anew from its source."
-        raise BadInputError(
-            f"{path} should be a pickle of arrays", str(error) or "damaged", remedy
-        ) from error
-
-
-class _ArrayUnpickler(pickle.Unpickler):  # ruff: ignore[suspicious-pickle-usage]
-    """Knows numpy's arrays and nothing else."""
-
-    def __init__(self, file: IO[bytes], *, encoding: str) -> None:
-        super().__init__(file, encoding=encoding)
-        sample = np.zeros(1)
-        self._known: dict[tuple[str, str], Any] = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-            ("_codecs", "encode"): _latin1_bytes,
-        }
-        for package in ("numpy.core", "numpy._core"):
-            self._known[f"{package}.multiarray", "_reconstruct"] = sample.__reduce__()[0]
-            self._known[f"{package}.multiarray", "scalar"] = np.float64(0).__reduce__()[0]
-            self._known[f"{package}.numeric", "_frombuffer"] = sample.__reduce_ex__(5)[0]
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._known:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
-        return self._known[module, name]
-
-
-def _latin1_bytes(value: str, encoding: str) -> bytes:
-    """What Python 2 writes for bytes: `_codecs.encode(text, "latin1")`."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in {encoding}")
-    return value.encode("latin1")
