@@ -241,6 +241,7 @@ def test_the_size_of_the_chunks_does_not_change_the_picture(monkeypatch, candida
     expected = rasterize(screens, faces, size, size)
     monkeypatch.setattr(rasterizer, "_CANDIDATES_AT_ONCE", candidates)
     monkeypatch.setattr(rasterizer, "_TRIANGLES_AT_ONCE", triangles)
+    monkeypatch.setattr(rasterizer, "_PIXELS_AT_ONCE", candidates)
     assert_same(rasterize(screens, faces, size, size), expected)
 
 

@@ -20,8 +20,9 @@ NEAR = 1e-3
 _EMPTY = (0x7F800000 << 32) | 0xFFFFFFFF
 """Infinite depth, face -1: loses against every surface and unpacks to what an empty pixel holds."""
 _CANDIDATES_AT_ONCE = 1 << 17
-"""Bounds the working memory to about 20 MB and keeps a chunk in the processor's cache."""
+"""This and the next two bound the working memory to about 100 MB beside the picture."""
 _TRIANGLES_AT_ONCE = 1 << 18
+_PIXELS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -211,9 +212,22 @@ def _unpack(
     vertices: Float32[Tensor, "batch vertices 3"],
     faces: Int64[Tensor, "faces 3"],
 ) -> Fragments:
-    _, height, width = nearest.shape
     face_index = (nearest << 32) >> 32  # sign-extended
-    shown = (face_index.flatten() >= 0).nonzero().squeeze(1)
+    depth = (nearest >> 32).int().view(torch.float32)
+    barycentrics = vertices.new_zeros(nearest.numel(), 3)
+    for shown in (face_index.flatten() >= 0).nonzero().squeeze(1).split(_PIXELS_AT_ONCE):
+        barycentrics.index_copy_(0, shown, _barycentrics_at(shown, face_index, vertices, faces))
+    return Fragments(face_index, barycentrics.view(*nearest.shape, 3), depth)
+
+
+def _barycentrics_at(
+    shown: Int64[Tensor, "shown"],
+    face_index: Int64[Tensor, "batch height width"],
+    vertices: Float32[Tensor, "batch vertices 3"],
+    faces: Int64[Tensor, "faces 3"],
+) -> Float32[Tensor, "shown 3"]:
+    """Perspective-correct weights at the centres of the pixels with these numbers, all of which show a face."""
+    _, height, width = face_index.shape
     row_of_all = torch.div(shown, width, rounding_mode="floor")
     image = torch.div(row_of_all, height, rounding_mode="floor")
     x, y = shown - row_of_all * width + 0.5, row_of_all - image * height + 0.5
@@ -223,7 +237,4 @@ def _unpack(
     flat = torch.cat([corners[0], corners[1], 1 / corners[2]])
     weights = [edge * flat[6 + corner] for corner, edge in enumerate(_edge_functions(flat, x, y))]
     total = weights[0] + weights[1] + weights[2]
-    barycentrics = vertices.new_zeros(nearest.numel(), 3)
-    barycentrics.index_copy_(0, shown, torch.stack([weight / total for weight in weights], 1))
-    depth = (nearest >> 32).int().view(torch.float32)
-    return Fragments(face_index, barycentrics.view(*nearest.shape, 3), depth)
+    return torch.stack([weight / total for weight in weights], 1)
