@@ -1,18 +1,17 @@
-"""Render synthetic people to files: `python tools/render_synthetic.py --help`."""
+"""Synthetic people in files: `python tools/render_synthetic.py render --help` draws them, `pack` makes shards."""
 
 import torch
 import tyro
 
-from humanmesh.data.synthetic_recipe import SynthesisJob, run
+from humanmesh.data.synthetic_recipe import SynthesisJob, pack, run
 
 
-def main() -> None:
-    """Write the parts, naming each."""
-    job = tyro.cli(SynthesisJob, description=__doc__)
-    torch.set_num_threads(1)  # start several with other seeds instead: batches this small thread badly
+def render(job: tyro.conf.OmitArgPrefixes[SynthesisJob]) -> None:
+    """Draw people and write them part by part, naming each file."""
+    torch.set_num_threads(1)  # batches this small thread badly; start several with other seeds instead
     for path in run(job):
         print(path, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    tyro.extras.subcommand_cli_from_dict({"render": render, "pack": pack}, description=__doc__)

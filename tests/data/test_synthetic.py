@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
+from humanmesh.data.shards import STORED_SIZE, ShardSource
 from humanmesh.data.synthetic import SyntheticConfig, prepare_assets, synthesize
 from humanmesh.data.synthetic_appearance import SKIN, TOP, landmarks_of, materials_at, sample_outfits
 from humanmesh.data.synthetic_painting import PaintConfig
@@ -17,11 +18,13 @@ from humanmesh.data.synthetic_poses import (
     balanced_over_clips,
     mirrored_rotations,
     sample_rotations,
+    sample_shapes,
 )
 from humanmesh.data.synthetic_recipe import (
     SynthesisJob,
     is_held_out,
     load_pictures,
+    pack,
     read_pose_library,
     run,
 )
@@ -220,9 +223,11 @@ def test_an_occluder_takes_from_the_mask_and_changes_no_label(assets, people):
 
 
 def test_bodies_stay_in_front_of_the_camera(assets):
-    batch = synthesize(64, assets, SMALL, generator(8))
-    vertices = assets.body(batch.rotations, batch.shape).vertices + batch.translation[:, None]
-    assert vertices[..., 2].min() > 0.3
+    rotations = sample_rotations(assets.poses, 100, PoseConfig(arbitrary_view_share=1.0), generator(8))
+    output = assets.body(rotations, sample_shapes(100, PoseConfig(), generator(9)))
+    keypoints = assets.body.keypoints(output.vertices, "cocoplus19")
+    translation, _ = place_before_camera(keypoints, CameraConfig(), generator(10))
+    assert (output.vertices + translation[:, None])[..., 2].min() > 0.3
 
 
 def test_the_camera_is_placed_for_a_body_that_lies_along_its_axis():
@@ -347,3 +352,17 @@ def test_parts_hold_all_people_and_are_not_drawn_twice(tmp_path):
     before = [path.stat().st_mtime_ns for path in paths]
     assert list(run(job)) == paths
     assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_packed_people_keep_their_labels(tmp_path):
+    (part,) = run(replace(make_job(tmp_path), part_size=3))
+    assert pack((part,), tmp_path / "shards", "rendered") == 3
+    arrays = torch.load(part, weights_only=True)
+    source = ShardSource("rendered", (tmp_path / "shards").glob("*.tar"))
+    for row, sample in enumerate(source[number] for number in range(3)):
+        assert sample.image.shape == (3, STORED_SIZE, STORED_SIZE)
+        pixels = (arrays["keypoints_2d"][row] + 1) / 2 * STORED_SIZE * arrays["weights_2d"][row][:, None]
+        np.testing.assert_allclose(sample.keypoints_2d, pixels, atol=1e-3)
+        np.testing.assert_allclose(sample.keypoints_3d, arrays["keypoints_3d"][row], atol=1e-4)
+        turned_back = Rotation.from_rotvec(sample.pose.reshape(24, 3)).as_matrix()
+        np.testing.assert_allclose(turned_back, arrays["rotations"][row], atol=1e-4)

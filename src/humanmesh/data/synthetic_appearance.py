@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
@@ -424,10 +425,9 @@ def albedo_at(
 
 
 def folds_at(
-    places: Float[Tensor, "*points 3"], person: Int[Tensor, "*points"], outfit: Outfit
-) -> tuple[Float[Tensor, "*points"], Float[Tensor, "*points 3"]]:
-    """Smooth noise in about [-1, 1] over the rest body, and a direction to tilt the normal by."""
-    waves = outfit.waves[person]
-    phase = (waves @ places[..., None]).squeeze(-1) + outfit.phases[person]
-    tilt = (phase.cos()[..., None] * torch.nn.functional.normalize(waves, dim=-1)).mean(-2)
+    places: Float[Tensor, "vertices 3"], outfit: Outfit
+) -> tuple[Float[Tensor, "people vertices"], Float[Tensor, "people vertices 3"]]:
+    """Smooth noise in about [-1, 1] over the rest body of each person, and what to tilt the normal by."""
+    phase = places @ outfit.waves.transpose(1, 2) + outfit.phases[:, None]
+    tilt = phase.cos() @ F.normalize(outfit.waves, dim=-1) / _WAVES
     return phase.sin().mean(-1), tilt

@@ -97,7 +97,9 @@ class _Surface:
     places: Float[Tensor, "points 3"]
     """On the rest body, metres."""
     normals: Float[Tensor, "points 3"]
-    """Camera frame, unit length."""
+    """Camera frame, unit length; tilted by the folds."""
+    folds: Float[Tensor, "points"]
+    """From about -1 in a fold to 1 on its back."""
     parts: Int64[Tensor, "points"]
     openness: Float[Tensor, "points"]
 
@@ -156,15 +158,12 @@ def _draw_people(
     outfit = sample_outfits(count, generator)
     light = sample_lights(backgrounds.mean((2, 3)).square(), generator)
     prints = cut_pictures(assets.textures, count, 64, (0.4, 1.0), generator)
-    dressed, normals = _dress(vertices, outfit, assets, config)
-    surface = _visible_surface(dressed, normals, camera, assets, config)
+    dressed, looks = _dress(vertices, outfit, assets, config)
+    surface = _visible_surface(dressed, looks, camera, assets, config)
     material = materials_at(surface.places, surface.person, outfit, assets.landmarks)
-    fold, tilt = folds_at(surface.places, surface.person, outfit)
-    cloth = (material > SKIN).float()
     albedo = albedo_at(surface.places, surface.person, material, outfit, prints)
-    albedo = albedo * (1 + (0.03 + 0.05 * cloth) * fold)[:, None]
-    bumpy = F.normalize(surface.normals + (0.1 + 0.35 * cloth)[:, None] * tilt, dim=1)
-    colour = shade(albedo, bumpy, surface.person, light, surface.openness)
+    albedo = albedo * (1 + 0.08 * surface.folds)[:, None]
+    colour = shade(albedo, surface.normals, surface.person, light, surface.openness)
     # Pixels gather their samples: a picture as fine as the samples is never stored.
     pixel = _pixel_of_sample(surface.sample, config)
     picture = colour.new_zeros(count * config.size**2, 4)
@@ -186,16 +185,18 @@ def _pixel_of_sample(sample: Int64[Tensor, "points"], config: PaintConfig) -> In
 
 def _dress(
     vertices: Float[Tensor, "batch vertices 3"], outfit: Outfit, assets: PaintAssets, config: PaintConfig
-) -> tuple[Float[Tensor, "batch vertices 3"], Float[Tensor, "batch vertices 3"]]:
-    """Vertices pushed out by what covers them, with their normals."""
+) -> tuple[Float[Tensor, "batch vertices 3"], Float[Tensor, "batch vertices 7"]]:
+    """Vertices pushed out by what covers them, and their looks: place on the rest body, normal, folds."""
     count = len(vertices)
     person = torch.arange(count, device=vertices.device)[:, None].expand(-1, len(assets.places))
     places = assets.places.expand(count, -1, -1)
     material = materials_at(places, person, outfit, assets.landmarks)
-    fold, _ = folds_at(places, person, outfit)
+    fold, tilt = folds_at(assets.places, outfit)
     thickness = outfit.bulge.gather(1, material) * (1 + 0.8 * fold) * config.cloth
     dressed = vertices + _normals(vertices, assets) * thickness[..., None]
-    return dressed, _normals(dressed, assets)
+    roughness = torch.where(material > SKIN, 0.45, 0.1)[..., None]
+    normals = _normals(dressed, assets) + roughness * tilt
+    return dressed, torch.cat([places, normals, fold[..., None]], -1)
 
 
 def _normals(
@@ -204,7 +205,9 @@ def _normals(
     """Unit normals at the vertices: the sum over their faces, by area."""
     a, b, c = (vertices[:, assets.faces[:, corner]] for corner in range(3))
     of_faces = F.pad(torch.linalg.cross(b - a, c - a), (0, 0, 0, 1))  # a zero stands for "no more faces"
-    total = sum(of_faces[:, column] for column in assets.neighbours.T)
+    total = of_faces[:, assets.neighbours[:, 0]]
+    for column in assets.neighbours.T[1:]:
+        total += of_faces[:, column]
     return F.normalize(total, dim=-1)
 
 
@@ -219,7 +222,7 @@ def _faces_at_vertices(faces: Int[Tensor, "faces 3"], vertices: int) -> Int64[Te
 
 def _visible_surface(
     vertices: Float[Tensor, "batch vertices 3"],
-    normals: Float[Tensor, "batch vertices 3"],
+    looks: Float[Tensor, "batch vertices 7"],
     camera: CropCamera,
     assets: PaintAssets,
     config: PaintConfig,
@@ -231,21 +234,19 @@ def _visible_surface(
     sample = (fragments.face_index.flatten() >= 0).nonzero().squeeze(1)
     person = sample // (fine * fine)
     face = fragments.face_index.flatten()[sample]
-    corners, weights = assets.faces[face], fragments.barycentrics.view(-1, 3)[sample]
-    rows = (person * len(assets.places))[:, None] + corners
+    rows = (person * len(assets.places))[:, None] + assets.faces[face]
+    weights, table = fragments.barycentrics.view(-1, 3)[sample], looks.flatten(0, 1)
+    blended = table[rows[:, 0]] * weights[:, :1]
+    for corner in (1, 2):
+        blended.addcmul_(table[rows[:, corner]], weights[:, corner : corner + 1])
     coarse = fragments.depth[:, :: config.supersampling, :: config.supersampling]
     openness = openness_of(coarse, config.size // 40)
-
-    def blend(
-        values: Float[Tensor, "rows 3"], corners: Int64[Tensor, "points 3"]
-    ) -> Float[Tensor, "points 3"]:
-        return sum(values[corners[:, k]] * weights[:, k : k + 1] for k in range(3))
-
     return _Surface(
         sample=sample,
         person=person,
-        places=blend(assets.places, corners),
-        normals=F.normalize(blend(normals.flatten(0, 1), rows), dim=1),
+        places=blended[:, :3],
+        normals=F.normalize(blended[:, 3:6], dim=1),
+        folds=blended[:, 6],
         parts=assets.face_parts[face],
         openness=openness.flatten()[_pixel_of_sample(sample, config)],
     )

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from humanmesh.body.parameters import BodyModelData
+from humanmesh.data.dataset import Sample
+from humanmesh.data.shards import STORED_SIZE, write_shards
 from humanmesh.data.synthetic import (
     SyntheticAssets,
     SyntheticBatch,
@@ -28,6 +31,8 @@ from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.images import PHOTO_SUFFIXES, read_photo
 from humanmesh.files.writing import output_folder, whole_file
+from humanmesh.geometry.crops import box_of_keypoints
+from humanmesh.geometry.rotations import matrix_to_axis_angle
 
 HELD_OUT_CLIPS = ("test_*", "dance_b", "03_*")
 """Names of clips for the benchmark only: the test half of the exponential-map set, a dance, CMU subject 03."""
@@ -107,8 +112,7 @@ def load_pictures(folders: list[Path], size: int = 224, limit: int = 2000) -> Pi
         step = max(1, -(-len(paths) * len(folders) // limit))
         for photo in map(read_photo, paths[::step]):
             aspects.append(photo.shape[2] / photo.shape[1])
-            resized = F.interpolate(photo[None], (size, size), mode="bilinear", antialias=True)
-            pixels.append((resized[0] * 255).round().to(torch.uint8))
+            pixels.append(_resized((photo * 255).round().to(torch.uint8), size))
     return Pictures(torch.stack(pixels), torch.tensor(aspects))
 
 
@@ -151,3 +155,55 @@ def as_arrays(batch: SyntheticBatch) -> dict[str, Tensor]:
     """The fields by name; the camera as `focal` and `centre`."""
     arrays = {entry.name: getattr(batch, entry.name) for entry in fields(batch) if entry.name != "camera"}
     return arrays | {"focal": batch.camera.focal, "centre": batch.camera.centre}
+
+
+def samples_of(arrays: dict[str, Tensor], source: str, part: str) -> Iterator[Sample]:
+    """The people of a part that `run` wrote as stored samples, brought to the size of stored pictures.
+
+    Args:
+        arrays: The part.
+        source: Name of the data set.
+        part: Name of the part, for messages.
+    """
+    half = STORED_SIZE / 2
+    poses = matrix_to_axis_angle(arrays["rotations"]).flatten(1)
+    for row in range(len(arrays["images"])):
+        weights = arrays["weights_2d"][row]
+        keypoints = (arrays["keypoints_2d"][row] + 1) * half * weights[:, None]
+        if weights.sum() < 2:  # no box, so nothing to cut out
+            continue
+        yield Sample(
+            image=_resized(arrays["images"][row], STORED_SIZE).numpy(),
+            keypoints_2d=keypoints.numpy(),
+            weights_2d=weights.numpy(),
+            box=box_of_keypoints(keypoints[None], weights[None])[0].numpy(),
+            keypoints_3d=arrays["keypoints_3d"][row].numpy(),
+            weights_3d=torch.ones_like(weights).numpy(),
+            pose=poses[row].numpy(),
+            pose_weight=1.0,
+            shape=arrays["shape"][row].numpy(),
+            shape_weight=1.0,
+            source=source,
+            record=f"{part}/{row}",
+        )
+
+
+def _resized(picture: UInt8[Tensor, "3 height width"], size: int) -> UInt8[Tensor, "3 size size"]:
+    resized = F.interpolate(picture[None].float(), (size, size), mode="bilinear", antialias=True)
+    return resized[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def pack(parts: tuple[Path, ...], out: Path, name: str) -> int:
+    """Pack parts into shards that training reads; returns how many people.
+
+    Args:
+        parts: Files that rendering wrote.
+        out: Folder for the shards.
+        name: Of the data set.
+    """
+    people = (
+        sample
+        for path in parts
+        for sample in samples_of(torch.load(path, weights_only=True, mmap=True), name, path.stem)
+    )
+    return write_shards(people, out, name)
