@@ -5,7 +5,8 @@
 The folder is searched for .amc (with an .asf in the same folder), .bvh, DeepMimic's .txt, and .npz (exponential maps
 where a skeleton.json lies beside them, AMASS otherwise). Arrays: `pose` (frames, 72) axis-angle in radians, `clip`
 (frames,) row of each frame's clip, `clip_names`, `frame_rate` of each clip in Hz, `translation` (frames, 3) in metres,
-`weight` (frames,) how often to draw each frame so that rare poses come as often as common ones.
+`weight` (frames,) how often to draw each frame so that rare poses come more often than they were recorded. Frames in
+which a joint is turned further than a body can are left out.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from humanmesh.data.motion import Motion, rarity_weights
+from humanmesh.data.motion import Motion, plausible_frames, rarity_weights
 from humanmesh.data.readers.amass import read_amass
 from humanmesh.data.readers.asf_amc import read_asf_amc
 from humanmesh.data.readers.bvh import read_bvh
@@ -67,17 +68,21 @@ def main() -> None:
     if not motions:
         sys.exit(f"No motion that can be read in {arguments.folder}.")
     rotations = torch.cat([motion.rotations for motion in motions])
-    lengths = [len(motion.rotations) for motion in motions]
+    clips = np.repeat(np.arange(len(motions), dtype=np.int32), [len(motion.rotations) for motion in motions])
+    kept = plausible_frames(rotations)
     np.savez(
         arguments.out,
-        pose=torch.cat([motion.pose for motion in motions]).numpy(),
-        clip=np.repeat(np.arange(len(motions), dtype=np.int32), lengths),
+        pose=torch.cat([motion.pose for motion in motions])[kept].numpy(),
+        clip=clips[kept.numpy()],
         clip_names=np.array([motion.name for motion in motions]),
         frame_rate=np.array([motion.frame_rate for motion in motions], np.float32),
-        translation=torch.cat([motion.translation for motion in motions]).numpy(),
-        weight=rarity_weights(rotations, torch.Generator().manual_seed(0)).numpy(),
+        translation=torch.cat([motion.translation for motion in motions])[kept].numpy(),
+        weight=rarity_weights(rotations[kept], torch.Generator().manual_seed(0)).numpy(),
     )
-    print(f"{len(motions)} clips, {sum(lengths)} frames: {arguments.out}")
+    left_out = len(kept) - int(kept.sum())
+    print(
+        f"{len(motions)} clips, {int(kept.sum())} frames, {left_out} left out as no body's: {arguments.out}"
+    )
 
 
 if __name__ == "__main__":

@@ -5,16 +5,22 @@ in which the axes of all 24 joints agree with the body frame. A joint's rotation
 parent's.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24, SMPL_PARENTS
 from humanmesh.errors import BadInputError
-from humanmesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mirror_matrix
+from humanmesh.geometry.rotations import (
+    axis_angle_to_matrix,
+    geodesic_angle,
+    matrix_to_axis_angle,
+    mirror_matrix,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class SourceSkeleton:
 
     def rest_positions(self) -> Float[Tensor, "joints 3"]:
         """Joints of the rest pose, root at its own offset."""
-        return place_joints(self.offsets, self.parents, torch.eye(3).expand(1, len(self.joints), 3, 3))[0]
+        unturned = torch.eye(3, dtype=self.offsets.dtype).expand(1, len(self.joints), 3, 3)
+        return place_joints(self.offsets, self.parents, unturned)[0]
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ class Correspondence:
     """SMPL joint -> joints of the source; an SMPL joint that is not here moves with its parent."""
     limb_ends: Mapping[str, str]
     """SMPL joint at the root of a limb segment -> source joint at the segment's end."""
+    twists: Mapping[str, float] = field(default_factory=dict)
+    """SMPL joint -> turn about x, radians, that brings SMPL's rest pose to the twist of the source's."""
 
 
 _T_POSE_DIRECTIONS: dict[str, tuple[float, float, float]] = {
@@ -179,6 +188,9 @@ def rest_alignments(
         alignments[joint] = shortest_turn(torch.tensor(_T_POSE_DIRECTIONS[joint]).double(), direction)
     for heir, limb in _ALIGNMENT_HEIRS.items():
         alignments[heir] = alignments[limb]
+    for joint, angle in correspondence.twists.items():
+        about_x = torch.tensor([angle, 0.0, 0.0], dtype=torch.float64)
+        alignments[joint] = alignments[joint] @ axis_angle_to_matrix(about_x)
     return alignments
 
 
@@ -263,6 +275,20 @@ def mirror_pose(rotations: Float[Tensor, "*frames 24 3 3"]) -> Float[Tensor, "*f
     return mirror_matrix(rotations[..., list(SMPL_24.mirror), :, :])
 
 
+_WIDEST_TURNS = {
+    "hip": 155.0, "knee": 165.0, "ankle": 90.0, "foot": 90.0, "spine1": 100.0, "spine2": 60.0, "spine3": 60.0,
+    "neck": 80.0, "head": 80.0, "collar": 60.0, "elbow": 165.0, "wrist": 120.0, "hand": 90.0,
+}  # fmt: skip
+"""Largest turn relative to the parent that a body can make, generously, in degrees; shoulders turn any way."""
+
+
+def plausible_frames(rotations: Float[Tensor, "frames 24 3 3"]) -> Bool[Tensor, "frames"]:
+    """Frames in which no joint is turned further than a body can: where a recording's solver has not slipped."""
+    limits = [_WIDEST_TURNS.get(joint.split("_")[-1], 180.0) for joint in SMPL_24.joints]
+    angles = geodesic_angle(rotations, torch.eye(3, dtype=rotations.dtype).expand_as(rotations)).rad2deg()
+    return (angles <= torch.tensor(limits) + 1e-3).all(1)
+
+
 _TELLING_JOINTS = (
     "left_hip", "right_hip", "left_knee", "right_knee", "spine1", "spine2", "spine3", "neck",
     "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
@@ -300,6 +326,13 @@ def sample_poses(
     return poses[torch.multinomial(weights, count, replacement=True, generator=generator)]
 
 
+CMU_ARM_TWISTS = {
+    "left_shoulder": -math.pi / 6, "right_shoulder": -math.pi / 6,
+    "left_elbow": -math.pi / 12, "right_elbow": -math.pi / 12,
+}  # fmt: skip
+"""In CMU's rest pose the elbow bends 30 degrees upwards of straight ahead, with the palm down; SMPL's elbow bends
+straight ahead, about y. So SMPL's upper arm is turned to meet it; its hand is not, and the forearm by half."""
+
 CMU_CORRESPONDENCE = Correspondence(
     follows={
         "pelvis": Follows("root"),
@@ -320,5 +353,6 @@ CMU_CORRESPONDENCE = Correspondence(
         "left_hip": "ltibia", "right_hip": "rtibia", "left_knee": "lfoot", "right_knee": "rfoot",
         "left_shoulder": "lradius", "right_shoulder": "rradius", "left_elbow": "lwrist", "right_elbow": "rwrist",
     },
+    twists=CMU_ARM_TWISTS,
 )  # fmt: skip
 """CMU's bones, named as in its ASF files."""

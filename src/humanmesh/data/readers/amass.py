@@ -53,7 +53,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise MissingAssetError("motion file", path, "Give an .npz of AMASS.")
     try:
-        with np.load(path) as content:
+        with path.open("rb") as file, np.load(file) as content:
             rate_name = next(name for name in _FRAME_RATE_NAMES if name in content.files)
             arrays = {name: np.asarray(content[name], np.float64) for name in ("poses", "trans")}
             arrays["frame_rate"] = np.asarray(content[rate_name], np.float64)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.data.motion import (
+    CMU_ARM_TWISTS,
     Correspondence,
     Follows,
     Motion,
@@ -143,7 +144,7 @@ def correspondence_of(joints: set[str], source: str) -> Correspondence:
     }
     # A skeleton with SMPL's names rests in SMPL's T; any other is turned limb by limb.
     ends = {} if family == "SMPL" else {joint: FAMILIES[family][end] for joint, end in _SEGMENT_ENDS.items()}
-    correspondence = Correspondence(follows, ends)
+    correspondence = Correspondence(follows, ends, CMU_ARM_TWISTS if family == "CMU" else {})
     require_joints(joints, correspondence, source)
     return correspondence
 

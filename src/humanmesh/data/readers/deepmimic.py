@@ -59,9 +59,9 @@ _BODY_FROM_HUMANOID = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0
 DEEPMIMIC_CORRESPONDENCE = Correspondence(
     follows={
         "pelvis": Follows("root"),
-        # One chest joint bends the whole spine: it is shared out evenly.
-        "spine1": Follows("root", "chest", 1 / 3),
-        "spine2": Follows("root", "chest", 2 / 3),
+        # The one chest joint stands where SMPL's spine3 does; the bend is begun one joint lower.
+        "spine1": Follows("root"),
+        "spine2": Follows("root", "chest", 0.5),
         "spine3": Follows("chest"),
         "neck": Follows("chest", "neck", 0.5),
         "head": Follows("neck"),

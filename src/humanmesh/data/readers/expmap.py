@@ -61,7 +61,7 @@ def read_expmap_sources(path: Path, skeleton_json: Path) -> list[SourceMotion]:
     if not path.is_file():
         raise MissingAssetError("motion file", path, "Give an .npz of exponential maps.")
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             clips = {clip: np.asarray(arrays[clip], np.float64) for clip in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadInputError(
