@@ -1,15 +1,137 @@
 """Weights on disk: safetensors with the network's configuration inside. Loading runs no code."""
 
+import json
+import pickle
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
-from humanmesh.errors import BadInputError, MissingAssetError
-from humanmesh.network.encoder import MobileNetV2
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
+from humanmesh.files.writing import whole_file
+from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
+from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
+
+CHECKPOINT_FORMAT = "humanmesh-recovery-1"
+_FETCH_AGAIN = "Fetch or save it again."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network on disk."""
+
+    config: RecoveryConfig
+    """What to build."""
+    state: dict[str, Tensor]
+    """Tensor by name; floating-point ones as float32."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What was written with it: data, steps, licence."""
+
+
+def save_checkpoint(
+    path: Path | str,
+    config: RecoveryConfig,
+    state: dict[str, Tensor],
+    *,
+    matrix_dtype: torch.dtype = torch.float32,
+    notes: dict[str, str] | None = None,
+) -> None:
+    """Write a network's state dict with its configuration; the file is there whole or not at all.
+
+    Args:
+        path: a .safetensors file.
+        config: what `state` belongs to.
+        state: `Recovery.state_dict()`.
+        matrix_dtype: type of kernels and matrices on disk; float16 halves the file. Vectors (biases, the mean
+            state, statistics of normalisation layers) keep their type.
+        notes: anything worth knowing later: data, steps, licence.
+    """
+    tensors = {}
+    for name, value in state.items():
+        is_matrix = value.is_floating_point() and value.dim() > 1
+        tensors[name] = value.detach().cpu().to(matrix_dtype if is_matrix else value.dtype).contiguous()
+    metadata = {
+        "format": CHECKPOINT_FORMAT,
+        "config": json.dumps(asdict(config)),
+        "notes": json.dumps(notes or {}),
+    }
+    with whole_file(path) as beside:
+        save_file(tensors, beside, metadata)
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where it is not a checkpoint, or was written by a newer version.
+    """
+    tensors, metadata = _read_safetensors(Path(path))
+    if metadata.get("format") != CHECKPOINT_FORMAT:
+        found = metadata.get("format", "a file without one")
+        raise BadInputError(f"{path} should have the format {CHECKPOINT_FORMAT}", found, _NOT_A_CHECKPOINT)
+    try:
+        config = _config_from_json(json.loads(metadata["config"]))
+        notes = json.loads(metadata["notes"])
+    except (KeyError, ValueError, TypeError, HumanMeshError) as error:
+        raise BadInputError(
+            f"{path} should hold a network's configuration", str(error), _NOT_A_CHECKPOINT
+        ) from error
+    return Checkpoint(config, tensors, notes)
+
+
+_NOT_A_CHECKPOINT = "Give a file that this version of humanmesh has saved, or update humanmesh."
+
+
+def _config_from_json(values: dict[str, Any]) -> RecoveryConfig:
+    unknown = set(values) - {entry.name for entry in fields(RecoveryConfig)}
+    if unknown:
+        raise ValueError(f"unknown setting {', '.join(sorted(unknown))}")
+    return RecoveryConfig(**values)
+
+
+def load_recovery(path: Path | str, body_data: BodyModelData) -> Recovery:
+    """The network of a checkpoint, in eval mode.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where it is not a checkpoint of this version.
+    """
+    checkpoint = load_checkpoint(path)
+    network = build_recovery(checkpoint.config, body_data)
+    _fill(network, checkpoint.state, path)
+    return network.eval()
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], path: Path | str) -> None:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        found = str(error).splitlines()[-1].strip()
+        raise BadInputError(f"{path} does not fit its network", found, _FETCH_AGAIN) from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise MissingAssetError("weights", path, "Give the path of a .safetensors file.")
+    try:
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise BadInputError(f"{path} should be a safetensors file", str(error), _FETCH_AGAIN) from error
+    return {
+        name: value.float() if value.is_floating_point() else value for name, value in tensors.items()
+    }, metadata
+
 
 _MOVENET_TRUNK = {"stem": "Conv1", "last": "Conv_1"}
 _MOVENET_PYRAMID = {
@@ -37,24 +159,6 @@ _MOVENET_HEADS = {
         "kpt_regress_0/conv2d_6",
     ),
 }
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, floating-point ones as float32.
-
-    Raises:
-        MissingAssetError: where there is no such file.
-        BadInputError: where it is not a safetensors file.
-    """
-    if not path.is_file():
-        raise MissingAssetError("weights", path, "Give the path of a .safetensors file.")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BadInputError(
-            f"{path} should be a safetensors file", str(error), "Fetch or save it again."
-        ) from error
-    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
 def movenet_state(tensors: dict[str, Tensor], encoder: MobileNetV2) -> dict[str, Tensor]:
@@ -98,9 +202,102 @@ def load_movenet(path: Path, encoder: MobileNetV2) -> None:
         BadInputError: where the file holds other weights.
     """
     try:
-        encoder.load_state_dict(movenet_state(read_tensors(path), encoder))
-    except (KeyError, RuntimeError) as error:
-        found = str(error).splitlines()[-1].strip()
-        raise BadInputError(
-            f"{path} should hold MoveNet Lightning", found, "Give its safetensors file."
-        ) from error
+        state = movenet_state(_read_safetensors(path)[0], encoder)
+    except KeyError as error:
+        raise BadInputError(f"{path} should hold MoveNet Lightning", f"no {error}", _FETCH_AGAIN) from error
+    _fill(encoder, state, path)
+
+
+IMAGENET_URLS: dict[str, str] = {
+    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+}
+"""torchvision's ImageNet weights (BSD-3-Clause); the name holds the start of the file's SHA-256."""
+
+
+def download_imagenet(encoder: str, folder: Path) -> Path:
+    """torchvision's ImageNet weights of a ResNet, fetched into `folder` unless they are there.
+
+    Raises:
+        BadInputError: where they cannot be fetched, or differ from what torchvision published.
+    """
+    url = IMAGENET_URLS[encoder]
+    path = folder / url.rsplit("/", 1)[1]
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = path.stem.rsplit("-", 1)[1]
+    try:
+        with whole_file(path) as beside:
+            torch.hub.download_url_to_file(url, str(beside), hash_prefix=digest, progress=False)
+    except (OSError, RuntimeError, BadInputError) as error:
+        remedy = f"Download it elsewhere and save it as {path}."
+        raise BadInputError(f"Cannot fetch {url}", str(error), remedy) from error
+    return path
+
+
+def load_imagenet(path: Path, encoder: ResNet) -> None:
+    """Start a ResNet's trunk from torchvision's weights: a .pth or .safetensors state dict; its classifier is left out.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where it holds other weights.
+    """
+    tensors = read_pth(path) if path.suffix in {".pth", ".pt"} else _read_safetensors(path)[0]
+    trunk = {name: value for name, value in tensors.items() if not name.startswith("fc.")}
+    neck = {name: value for name, value in encoder.state_dict().items() if name.startswith("neck.")}
+    _fill(encoder, trunk | neck, path)
+
+
+def read_pth(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of `torch.save`, read without running code.
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where it holds anything but tensors by name.
+    """
+    if not path.is_file():
+        raise MissingAssetError("weights", path, "Give the path of a .pth file.")
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError) as error:
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInputError(f"{path} should be a state dict saved by torch", found, _FETCH_AGAIN) from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise BadInputError(f"{path} should hold tensors by name", type(tensors).__name__, _FETCH_AGAIN)
+    return tensors
+
+
+def load_folded_resnet(
+    path: Path, encoder: ResNet, crops: Float[Tensor, "batch 3 height width"]
+) -> list[str]:
+    """Start a ResNet's trunk from torchvision names with batch norm folded into the convolutions.
+
+    What the file lacks keeps its random start. `crops` give the normalisation layers their statistics.
+
+    Returns:
+        The names of the convolutions that the file lacks.
+    """
+    tensors = _read_safetensors(path)[0]
+    lacking = []
+    with torch.no_grad():
+        for name, module in encoder.named_modules():
+            if not isinstance(module, nn.Conv2d) or name.startswith("neck."):
+                continue
+            weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
+            if weight is None or bias is None or weight.shape != module.weight.shape:
+                lacking.append(name)
+                continue
+            norm = encoder.get_submodule(_norm_of(name))
+            assert isinstance(norm, nn.BatchNorm2d)
+            module.weight.copy_(weight)
+            norm.weight.fill_((1 + norm.eps) ** 0.5)  # undoes the division by sqrt(1 + eps)
+            norm.bias.copy_(bias)
+    calibrate_batch_norm(encoder, crops)
+    return lacking
+
+
+def _norm_of(convolution: str) -> str:
+    if convolution.endswith("downsample.0"):
+        return convolution.removesuffix("0") + "1"
+    return convolution.replace("conv", "bn")

@@ -1,0 +1,97 @@
+import pytest
+import torch
+
+from humanmesh.body.skeletons import COCO_17
+from humanmesh.network.encoder import KEYPOINTS, EncoderOutput, build_encoder
+from humanmesh.network.finder import CANDIDATES, PERSON_SCORE, PersonFinder, sight_people
+
+CELLS = 48
+OFF, ON = -8.0, 4.0
+
+
+def maps_of(people: list[tuple[int, int]], *, have_keypoints: bool = True) -> EncoderOutput:
+    """Heads that a perfect network would give for people whose keypoints lie on a ring round their centre (row, column)."""
+    center = torch.full((1, 1, CELLS, CELLS), OFF)
+    offsets = torch.zeros(1, 34, CELLS, CELLS)
+    heat = torch.full((1, len(KEYPOINTS), CELLS, CELLS), OFF)
+    for row, column in people:
+        center[0, 0, row, column] = ON
+        for number, name in enumerate(COCO_17.joints):
+            y, x = ring(number)
+            offsets[0, 2 * number : 2 * number + 2, row, column] = torch.tensor([float(y), float(x)])
+            if have_keypoints:
+                heat[0, KEYPOINTS.index[name], row + y, column + x] = ON
+    pooled = torch.zeros(1, 8)
+    return EncoderOutput(pooled, None, heat, center, offsets)
+
+
+def ring(number: int) -> tuple[int, int]:
+    return [(-5, 0), (0, 5), (5, 0), (0, -5)][number % 4]
+
+
+def test_keypoints_lie_where_the_offsets_of_the_centre_say():
+    sighted = sight_people(maps_of([(20, 12)]))
+    for number in range(17):
+        y, x = ring(number)
+        expected = [(12 + x + 0.5) / 24 - 1, (20 + y + 0.5) / 24 - 1]
+        assert sighted.keypoints[0, 0, number].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_score_is_the_geometric_mean_of_centre_and_keypoint_heat():
+    on = torch.tensor(ON).sigmoid()
+    assert float(sight_people(maps_of([(20, 12)])).scores[0, 0]) == pytest.approx(float(on), abs=1e-6)
+    off = torch.tensor(OFF).sigmoid()
+    without = sight_people(maps_of([(20, 12)], have_keypoints=False))
+    assert float(without.scores[0, 0]) == pytest.approx(float((on * off).sqrt()), abs=1e-6)
+
+
+def test_every_person_is_seen_and_centrality_falls_from_the_middle():
+    sighted = sight_people(maps_of([(8, 8), (24, 24), (40, 30)]))
+    clear = sighted.scores[0] > PERSON_SCORE
+    assert int(clear.sum()) == 3
+    assert sighted.scores.shape == (1, CANDIDATES)
+    best = int((sighted.scores * sighted.centralities).argmax())
+    assert sighted.keypoints[0, best].mean(0).abs().max() < 0.06
+
+
+def test_an_encoder_without_person_heads_is_refused():
+    encoded = build_encoder("mobilenet_v2_fpn").eval()(torch.zeros(1, 3, 64, 64))
+    with pytest.raises(ValueError, match="person_heads"):
+        sight_people(encoded)
+
+
+class Scripted(torch.nn.Module):
+    """Answers with prepared maps, whatever it is shown."""
+
+    def __init__(self, answers: list[EncoderOutput]) -> None:
+        super().__init__()
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+        self.answers = answers
+
+    def forward(self, crops: torch.Tensor) -> EncoderOutput:
+        answer = self.answers.pop(0)
+        repeated = [
+            None if part is None else part.expand(len(crops), *part.shape[1:])
+            for part in (answer.pooled, None, answer.heatmaps, answer.center_heatmap, answer.center_offsets)
+        ]
+        return EncoderOutput(*repeated)
+
+
+def test_a_found_person_lies_in_photo_pixels_through_both_looks():
+    # The photo is 96 x 192, so the first look is a square of 192 with the photo's left edge at 48: crop (0, 0) is the
+    # photo's middle. A person in the middle of both looks has its middle there.
+    middle = maps_of([(24, 24)])
+    people = PersonFinder(Scripted([middle, middle])).find([torch.zeros(3, 192, 96)])[0]
+    assert len(people) == 1
+    centre = people[0].keypoints.mean(0)
+    assert (centre - torch.tensor([48.0, 96.0])).abs().max() < 3
+    assert people[0].score > 0.9
+
+
+def test_who_fades_at_the_closer_look_is_nobody():
+    first, second = maps_of([(24, 24)]), maps_of([])
+    assert PersonFinder(Scripted([first, second])).find([torch.zeros(3, 192, 96)]) == [[]]
+
+
+def test_an_empty_list_of_photos_has_no_people():
+    assert PersonFinder(Scripted([])).find([]) == []

@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from humanmesh.body.model import BodyModel
+from humanmesh.errors import UnknownNameError
+from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
+from made_body import made_body
+
+
+def network(encoder: str = "mobilenet_v2_fpn", regressor: str = "modern", rotation: str = "6d") -> Recovery:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_recovery(RecoveryConfig(encoder, regressor, rotation), made_body())
+
+
+def crops(count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_papers_network_has_the_papers_parameters() -> None:
+    papers = network("resnet50", "hmr", "axis_angle")
+    numbers = sum(parameter.numel() for parameter in papers.parameters())
+    assert numbers == 23_508_032 + 3_321_941 + 85  # encoder, head, mean
+    assert round(numbers / 1e4) == 2683
+
+
+def test_the_small_network_fits_in_fourteen_megabytes_of_float16() -> None:
+    assert 2 * sum(parameter.numel() for parameter in network().parameters()) < 14e6
+
+
+@pytest.mark.parametrize(
+    "build",
+    [("resnet18", "modern", "6d"), ("resnet18", "hmr", "6d"), ("mobilenet_v2_fpn", "hmr", "axis_angle")],
+)
+def test_every_encoder_serves_every_regressor(build: tuple[str, str, str]) -> None:
+    output = network(*build).eval()(crops())
+    assert len(output.rounds) == 3
+    assert output.last.keypoints_2d.shape == (2, 19, 2)
+    assert (output.seen is None) == (build[1] == "hmr")
+
+
+def test_an_estimate_is_its_own_body_seen_by_its_own_camera() -> None:
+    output = network().eval()(crops())
+    body = BodyModel(made_body())
+    for estimate in output.rounds:
+        posed = body(estimate.rotations, estimate.shape)
+        keypoints = body.keypoints(posed.vertices, "cocoplus19")
+        scale, offset = estimate.camera.scale[:, None, None], estimate.camera.translation[:, None]
+        assert torch.allclose(estimate.joints, posed.joints, atol=1e-5)
+        assert torch.allclose(estimate.keypoints_3d, keypoints, atol=1e-5)
+        assert torch.allclose(estimate.keypoints_2d, scale * (keypoints[..., :2] + offset), atol=1e-5)
+
+
+def test_a_loss_on_all_rounds_reaches_every_parameter() -> None:
+    trained = network().train()
+    output = trained(crops(3))
+    sum(estimate.keypoints_2d.square().mean() for estimate in output.rounds).backward()
+    idle = [name for name, value in trained.named_parameters() if value.grad is None or not value.grad.any()]
+    assert idle == []
+
+
+def test_geometry_stays_in_float32_under_autocast() -> None:
+    recovery = network().eval()
+    exact = recovery(crops()).last
+    with torch.autocast("cpu", torch.bfloat16):
+        last = recovery(crops()).last
+    for value in (last.rotations, last.shape, last.joints, last.keypoints_2d, last.camera.scale):
+        assert value.dtype == torch.float32
+    identity = last.rotations @ last.rotations.mT
+    assert torch.allclose(identity, torch.eye(3).expand_as(identity), atol=1e-5)
+    assert (last.keypoints_2d - exact.keypoints_2d).abs().max() < 0.05
+
+
+def test_the_body_is_no_part_of_the_weights() -> None:
+    recovery = network()
+    assert not [name for name in recovery.state_dict() if name.startswith("body")]
+    other = build_recovery(RecoveryConfig(), made_body(seed=1))
+    other.load_state_dict(recovery.state_dict())
+    first, second = recovery.eval()(crops()), other.eval()(crops())
+    assert not torch.allclose(first.last.keypoints_3d, second.last.keypoints_3d)
+
+
+def test_more_rounds_begin_as_fewer_do() -> None:
+    three = network().eval()
+    five = build_recovery(RecoveryConfig(rounds=5), made_body()).eval()
+    five.load_state_dict(three.state_dict())
+    for first, second in zip(three(crops()).rounds, five(crops()).rounds, strict=False):
+        assert torch.equal(first.keypoints_2d, second.keypoints_2d)
+
+
+@pytest.mark.parametrize("setting", [{"encoder": "vgg"}, {"regressor": "best"}, {"rotation": "euler"}])
+def test_an_unknown_name_in_the_configuration_is_refused(setting: dict[str, str]) -> None:
+    with pytest.raises(UnknownNameError, match=next(iter(setting.values()))):
+        RecoveryConfig(**setting)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("rounds", 0), ("crop_size", 200), ("crop_size", 0)])
+def test_an_impossible_number_in_the_configuration_is_refused(setting: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{setting}.*{value}"):
+        RecoveryConfig(**{setting: value})

@@ -1,0 +1,262 @@
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional
+
+from humanmesh.body.model import KeypointBody
+from humanmesh.body.skeletons import SMPL_24
+from humanmesh.errors import UnknownNameError
+from humanmesh.network.encoder import EncoderOutput
+from humanmesh.network.regressor import (
+    Estimate,
+    HmrRegressor,
+    ModernRegressor,
+    State,
+    default_mean_pose,
+    read_heatmaps,
+    sample_at,
+)
+from made_body import made_body
+
+CHANNELS = 40
+
+
+def interpreter(state: State) -> Callable[[torch.Tensor], Estimate]:
+    body = KeypointBody(made_body(), "cocoplus19")
+
+    def interpret(values: torch.Tensor) -> Estimate:
+        rotations, shape, camera = state.read(values)
+        joints, keypoints = body(rotations, shape)
+        return Estimate(rotations, shape, camera, joints, keypoints, camera.project(keypoints))
+
+    return interpret
+
+
+def seen_crops(batch: int = 2) -> EncoderOutput:
+    chance = torch.Generator().manual_seed(0)
+    return EncoderOutput(
+        pooled=torch.rand(batch, CHANNELS, generator=chance),
+        features=torch.rand(batch, 24, 12, 12, generator=chance),
+        heatmaps=torch.randn(batch, 19, 12, 12, generator=chance),
+    )
+
+
+@pytest.fixture(params=[(HmrRegressor, "axis_angle"), (HmrRegressor, "6d"), (ModernRegressor, "6d")])
+def regressor(request: pytest.FixtureRequest) -> HmrRegressor | ModernRegressor:
+    kind, rotation = request.param
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return kind(State(rotation), CHANNELS)
+
+
+def answer(regressor: HmrRegressor | ModernRegressor, encoded: EncoderOutput) -> tuple[Estimate, ...]:
+    assert encoded.heatmaps is not None
+    return regressor(encoded, read_heatmaps(encoded.heatmaps), interpreter(regressor.state))
+
+
+def test_three_rounds_are_answered_in_float32(regressor: HmrRegressor | ModernRegressor) -> None:
+    rounds = answer(regressor.eval(), seen_crops())
+    assert len(rounds) == 3
+    for estimate in rounds:
+        assert estimate.rotations.shape == (2, 24, 3, 3)
+        assert estimate.keypoints_2d.shape == (2, 19, 2)
+        assert estimate.rotations.dtype == torch.float32
+
+
+def test_without_corrections_every_round_is_the_mean(regressor: HmrRegressor | ModernRegressor) -> None:
+    torch.nn.init.zeros_(regressor.fc3.weight)
+    mean_rotations, _, _ = regressor.state.read(regressor.state.mean[None])
+    for estimate in answer(regressor.eval(), seen_crops()):
+        assert torch.equal(estimate.rotations, mean_rotations.expand(2, -1, -1, -1))
+        assert torch.equal(estimate.shape, torch.zeros(2, 10))
+        assert torch.equal(estimate.camera.scale, torch.full((2,), 0.9))
+        assert torch.equal(estimate.camera.translation, torch.zeros(2, 2))
+
+
+def test_a_constant_correction_is_added_once_a_round(regressor: HmrRegressor | ModernRegressor) -> None:
+    torch.nn.init.zeros_(regressor.fc3.weight)
+    regressor.fc3.bias.data[0] = 0.1  # the camera's scale comes first
+    scales = [float(estimate.camera.scale[0].detach()) for estimate in answer(regressor.eval(), seen_crops())]
+    assert scales == pytest.approx([1.0, 1.1, 1.2])
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_loss_on_any_round_reaches_every_layer(
+    regressor: HmrRegressor | ModernRegressor, number: int
+) -> None:
+    answer(regressor.eval(), seen_crops())[number].keypoints_2d.square().sum().backward()
+    for name, parameter in regressor.named_parameters():
+        if name != "state.mean":
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_mean_is_learned_from_the_first_round(regressor: HmrRegressor | ModernRegressor) -> None:
+    answer(regressor.eval(), seen_crops())[0].keypoints_2d.square().sum().backward()
+    assert regressor.state.mean.grad is not None
+    assert regressor.state.mean.grad.abs().max() > 0
+
+
+def test_the_papers_regressor_equals_its_recurrence_written_out() -> None:
+    regressor = HmrRegressor(State("axis_angle"), CHANNELS).eval()
+    torch.nn.init.normal_(regressor.fc3.weight, std=0.05)
+    encoded = seen_crops()
+    theta = regressor.state.mean.repeat(2, 1)
+    weights = dict(regressor.named_parameters())
+    for _ in range(3):
+        hidden = torch.cat([encoded.pooled, theta], 1)
+        for layer in ("fc1", "fc2"):
+            hidden = (hidden @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"]).clamp_min(0)
+        theta = theta + hidden @ weights["fc3.weight"].T + weights["fc3.bias"]
+    last = answer(regressor, encoded)[-1]
+    assert torch.allclose(last.camera.scale, theta[:, 0], atol=1e-5)
+    assert torch.allclose(last.camera.translation, theta[:, 1:3], atol=1e-5)
+    assert torch.allclose(last.shape, theta[:, 75:], atol=1e-5)
+
+
+def test_the_papers_head_on_a_resnet50_has_its_parameters() -> None:
+    head = HmrRegressor(State("axis_angle"), 2048)
+    expected = (2133 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 85 + 85)
+    assert sum(parameter.numel() for parameter in head.parameters()) == expected + 85  # and the mean
+
+
+def test_the_last_layer_starts_within_the_papers_bound(regressor: HmrRegressor | ModernRegressor) -> None:
+    outputs, inputs = regressor.fc3.weight.shape
+    bound = math.sqrt(3 * 0.01 / ((inputs + outputs) / 2))
+    largest = float(regressor.fc3.weight.detach().abs().max())
+    assert 0.99 * bound < largest <= bound
+
+
+def test_the_papers_regressor_drops_half_of_the_hidden_layer_in_training_only() -> None:
+    regressor = HmrRegressor(State("axis_angle"), CHANNELS)
+    assert regressor.dropout.p == pytest.approx(0.5)
+    first, second = (answer(regressor.train(), seen_crops())[-1].shape for _ in range(2))
+    assert not torch.equal(first, second)
+    first, second = (answer(regressor.eval(), seen_crops())[-1].shape for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_the_modern_regressor_looks_where_its_keypoints_fall() -> None:
+    """A change of the feature map away from every projected keypoint changes nothing; at one, it does."""
+    regressor = ModernRegressor(State("6d"), CHANNELS, rounds=1).eval()
+    torch.nn.init.normal_(regressor.fc3.weight, std=0.05)
+    encoded = seen_crops(1)
+    points = interpreter(regressor.state)(regressor.state.mean[None]).keypoints_2d[0].detach()
+    cells = ((points + 1) * 6 - 0.5).round().long()  # column, row of the nearest cell of 12 x 12
+    before = answer(regressor, encoded)[0].keypoints_2d
+    far = torch.ones(12, 12, dtype=torch.bool)
+    for column, row in cells.tolist():
+        far[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = False
+    inside = ((cells >= 0) & (cells < 12)).all(1)
+    assert far.any()
+    assert inside.any()
+    assert encoded.features is not None
+    encoded.features[:, :, far] += 1
+    assert torch.equal(answer(regressor, encoded)[0].keypoints_2d, before)
+    column, row = cells[inside][0].tolist()
+    encoded.features[:, :, row, column] += torch.rand(24)
+    assert not torch.equal(answer(regressor, encoded)[0].keypoints_2d, before)
+
+
+def test_the_modern_regressor_asks_for_a_pyramid() -> None:
+    regressor = ModernRegressor(State("6d"), CHANNELS)
+    with pytest.raises(ValueError, match="pyramid=True"):
+        regressor(EncoderOutput(torch.zeros(1, CHANNELS)), None, interpreter(regressor.state))
+
+
+def test_an_unknown_rotation_is_named_with_those_that_exist() -> None:
+    with pytest.raises(UnknownNameError, match="6d, axis_angle"):
+        State("quaternion")
+
+
+@pytest.mark.parametrize("rotation", ["axis_angle", "6d"])
+def test_the_mean_stands_upright_in_the_camera_with_lowered_arms(rotation: str) -> None:
+    state = State(rotation)
+    rotations, shape, camera = state.read(state.mean.detach()[None])
+    assert torch.allclose(rotations[0, 0], torch.diag(torch.tensor([1.0, -1.0, -1.0])), atol=1e-6)
+    # In the T the left arm points to +x; lowered by 60 degrees it points to (cos 60, -sin 60).
+    left = rotations[0, SMPL_24.index["left_shoulder"]] @ torch.tensor([1.0, 0.0, 0.0])
+    right = rotations[0, SMPL_24.index["right_shoulder"]] @ torch.tensor([-1.0, 0.0, 0.0])
+    assert torch.allclose(left, torch.tensor([0.5, -math.sqrt(0.75), 0.0]), atol=1e-6)
+    assert torch.allclose(right, torch.tensor([-0.5, -math.sqrt(0.75), 0.0]), atol=1e-6)
+    # Forearms bend to the front (+z), shins to the back (-z).
+    assert (rotations[0, SMPL_24.index["left_elbow"]] @ torch.tensor([1.0, 0.0, 0.0]))[2] > 0.2
+    assert (rotations[0, SMPL_24.index["right_elbow"]] @ torch.tensor([-1.0, 0.0, 0.0]))[2] > 0.2
+    for knee in ("left_knee", "right_knee"):
+        assert (rotations[0, SMPL_24.index[knee]] @ torch.tensor([0.0, -1.0, 0.0]))[2] < -0.1
+    assert torch.equal(shape, torch.zeros(1, 10))
+    assert camera.scale.tolist() == pytest.approx([0.9])
+
+
+def test_another_mean_pose_takes_the_place_of_the_default() -> None:
+    pose = torch.randn(24, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(State("axis_angle", pose).mean[3:75], pose.flatten())
+    assert torch.equal(State("axis_angle").mean[3:75], default_mean_pose().flatten())
+
+
+def test_one_hot_cell_is_read_at_its_centre() -> None:
+    heatmaps = torch.full((1, 19, 12, 24), -9.0)
+    heatmaps[0, :, 3, 20] = 5
+    seen = read_heatmaps(heatmaps)
+    # column 20 of 24: (20.5 / 24) * 2 - 1; row 3 of 12: (3.5 / 12) * 2 - 1
+    assert torch.allclose(seen.positions, torch.tensor([0.708333, -0.416667]).expand(1, 19, 2), atol=1e-4)
+    assert torch.allclose(seen.confidences, torch.tensor(5.0).sigmoid().expand(1, 19))
+
+
+def test_two_equal_peaks_are_read_halfway_with_half_their_distance_as_spread() -> None:
+    heatmaps = torch.full((1, 19, 16, 16), -20.0)
+    heatmaps[0, :, 8, 2] = 5
+    heatmaps[0, :, 8, 12] = 5
+    seen = read_heatmaps(heatmaps)
+    assert torch.allclose(seen.positions[..., 0], torch.full((1, 19), -0.0625), atol=1e-5)
+    assert torch.allclose(seen.spreads, torch.full((1, 19), 5 / 8), atol=1e-5)
+
+
+def test_a_flat_map_is_read_in_the_middle() -> None:
+    seen = read_heatmaps(torch.full((1, 19, 16, 16), -7.0))
+    assert torch.allclose(seen.positions, torch.zeros(1, 19, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("height", [0.0, 1.0, 30.0, 1e4])
+def test_gradients_stay_finite_from_flat_to_razor_sharp_maps(height: float) -> None:
+    heatmaps = torch.zeros(1, 19, 8, 8, dtype=torch.bfloat16)
+    heatmaps[0, :, 2, 5] = height
+    heatmaps.requires_grad_()
+    seen = read_heatmaps(heatmaps)
+    (seen.positions.sum() + seen.spreads.sum() + seen.confidences.sum()).backward()
+    assert heatmaps.grad is not None
+    assert heatmaps.grad.isfinite().all()
+    assert all(value.isfinite().all() for value in (seen.positions, seen.spreads, seen.confidences))
+
+
+def test_moving_a_peak_moves_its_keypoint() -> None:
+    heatmaps = torch.zeros(1, 19, 8, 8, requires_grad=True)
+    read_heatmaps(heatmaps).positions[0, 4, 0].backward()
+    gradient = heatmaps.grad[0]
+    assert gradient[4, :, 7].min() > 0 > gradient[4, :, 0].max()
+    assert gradient[3].abs().max() == 0
+
+
+def test_sampling_a_ramp_gives_the_crop_coordinates_back() -> None:
+    centers = (torch.arange(10) + 0.5) / 5 - 1
+    ramp = torch.stack(torch.meshgrid(centers, centers, indexing="xy"))[None]
+    points = torch.rand(1, 30, 2, generator=torch.Generator().manual_seed(0)) * 1.8 - 0.9
+    assert torch.allclose(sample_at(ramp, points), points, atol=1e-6)
+
+
+def test_sampling_outside_the_crop_gives_zero() -> None:
+    points = torch.tensor([[[1.5, 0.0], [0.0, -1.5]]])
+    assert torch.equal(sample_at(torch.ones(1, 3, 8, 8), points), torch.zeros(1, 2, 3))
+
+
+def test_integral_regression_agrees_with_a_sum_over_cells() -> None:
+    heatmaps = torch.randn(2, 19, 6, 8, generator=torch.Generator().manual_seed(0))
+    share = functional.softmax(3 * heatmaps.reshape(2, 19, 48), -1)
+    expected = torch.zeros(2, 19, 2)
+    for row in range(6):
+        for column in range(8):
+            place = torch.tensor([(column + 0.5) / 4 - 1, (row + 0.5) / 3 - 1])
+            expected += share[:, :, row * 8 + column, None] * place
+    assert torch.allclose(read_heatmaps(heatmaps).positions, expected, atol=1e-6)
