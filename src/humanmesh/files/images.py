@@ -75,7 +75,8 @@ def pixels_of_array(
 ) -> Float[Tensor, "3 height width"]:
     """The pixels of an RGB array."""
     check_size(array.shape[1], array.shape[0], name)
-    planes = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+    rows = np.require(array, requirements=["C", "W"])  # PyTorch warns of what it could not write to
+    planes = torch.from_numpy(rows).permute(2, 0, 1)
     return planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 

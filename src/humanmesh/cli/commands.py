@@ -1,0 +1,90 @@
+"""The commands, and how one of them is run.
+
+A command is a module with a frozen dataclass `Arguments`, whose fields tyro turns into options, and a function
+`run(arguments) -> int`, the exit code. It is imported when it is asked for, so that help comes at once.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from humanmesh.errors import HumanMeshError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word after `humanmesh`."""
+
+    module: str
+    """Holds `Arguments` and `run`."""
+    summary: str
+    """What it does, in one line."""
+
+
+COMMANDS: dict[str, Command] = {
+    "predict": Command(
+        "humanmesh.cli.predict", "Recover the person in each photo: meshes, pictures, numbers."
+    ),
+    "doctor": Command("humanmesh.cli.doctor", "Show versions, devices, files and their licences."),
+}
+
+USER_ERROR = 2
+"""Exit code for what the user can mend."""
+SOME_FAILED = 1
+"""Exit code where some inputs of several were no good and the others are done."""
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in `argv` (the process's own arguments where None) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(_overview())
+        return 0
+    if words[0] in {"-V", "--version", "version"}:
+        from importlib.metadata import version
+
+        print(f"humanmesh {version('humanmesh')}")
+        return 0
+    try:
+        return _run(words[0], words[1:])
+    except HumanMeshError as error:
+        print(f"humanmesh: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("humanmesh: interrupted; what was finished is kept.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:{width}}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join([
+        "usage: humanmesh COMMAND [options]",
+        "",
+        "One photo in, a posed 3D human body mesh out.",
+        "",
+        *lines,
+        "",
+        "humanmesh COMMAND --help shows a command's options, their defaults and units.",
+    ])
+
+
+def _run(name: str, words: list[str]) -> int:
+    if name not in COMMANDS:
+        raise UnknownNameError("command", name, list(COMMANDS))
+    module = importlib.import_module(COMMANDS[name].module)
+    import tyro
+
+    try:
+        arguments = tyro.cli(
+            module.Arguments, args=words, prog=f"humanmesh {name}", description=module.__doc__
+        )
+    except SystemExit as ended:  # tyro has said what it had to say: its help (0) or what was wrong (2)
+        return ended.code if isinstance(ended.code, int) else USER_ERROR
+    return module.run(arguments)

@@ -1,0 +1,299 @@
+"""Recover the person in each photo.
+
+For every photo NAME it writes into the output folder NAME_overlay.png (the photo with the body over it, and the body
+from the side) and, for each person, NAME_person1.glb and so on in the formats asked for. What stands in them, with
+units and frames, is told in docs/outputs.md. A photo without a person gives no files and is no error.
+"""
+
+import itertools
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from humanmesh.cli.commands import SOME_FAILED
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from humanmesh.inference import Person, Recoverer
+
+BATCH_PHOTOS = 8
+"""Photos that go through the network together."""
+BATCH_PIXELS = 24_000_000
+"""Pixels that are held at a time, unless one photo alone has more."""
+PATIENCE = 2.0
+"""Seconds after which a progress bar shows."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What `humanmesh predict` can be asked."""
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...")]
+    """Photos (PNG, JPEG, WebP, BMP, TIFF, GIF), or folders of them."""
+    out: Path = Path("out")
+    """Folder to write to; it is made where it is missing."""
+    boxes: Path | None = None
+    """JSON file with boxes [x0, y0, x1, y1] in photo pixels round each whole person: {"photo.jpg": [[...], ...]}, or
+    for one photo only [[...], ...]. Without it the largest clear person of each photo is found."""
+    format: str = "glb,npz,json"
+    """File formats for each person, with commas between: glb, npz, json, obj, ply, bvh; or none."""
+    weights: Path | None = None
+    """Checkpoint (.safetensors); the bundled weights where None."""
+    body: str = "anny"
+    """Body: "anny" (bundled) or the path of a body file such as SMPL's."""
+    device: str | None = None
+    """Device as PyTorch names it, such as cpu or cuda:0; a GPU where there is one, where None."""
+    focal: float | None = None
+    """Focal length of the photos in pixels; the photo's diagonal where None."""
+    overlay: bool = True
+    """Write NAME_overlay.png."""
+    side_view: bool = True
+    """Show the body from the side, too, in NAME_overlay.png."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the results as JSON on standard output, and nothing else there."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One photo to do."""
+
+    path: Path
+    name: str
+    """Beginning of the names of its files."""
+    boxes: list[list[float]] | None
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A photo that could not be used, and why."""
+
+    photo: Path
+    error: HumanMeshError
+
+
+def run(arguments: Arguments) -> int:
+    """Do every photo; the exit code is 1 where some of several could not be used.
+
+    Raises:
+        HumanMeshError: where nothing can be done, or the only photo cannot be used.
+    """
+    from humanmesh.files.writing import output_folder
+
+    suffixes = _suffixes(arguments.format)
+    jobs = _jobs(arguments)
+    results: list[dict[str, Any]] = []
+    failures: list[_Failure] = []
+    batches = _batches(jobs, failures)
+    first = next(batches, None)  # a photo that is no good is told before time goes into loading the network
+    if first is not None:
+        writer = _Writer(arguments, output_folder(arguments.out), suffixes)
+        recoverer = _load(arguments)
+        with _Progress(len(jobs)) as progress:
+            for batch in itertools.chain([first], batches):
+                boxes = [job.boxes for job, _ in batch]
+                people = recoverer.recover_pixels([pixels for _, pixels in batch], boxes, arguments.focal)
+                for (job, pixels), found in zip(batch, people, strict=True):
+                    results.append(writer.write(job, pixels, found))
+                    progress.advance()
+    _tell(arguments, results, failures, len(jobs))
+    if failures and len(jobs) == 1:
+        raise failures[0].error
+    return SOME_FAILED if failures else 0
+
+
+def _suffixes(formats: str) -> list[str]:
+    from humanmesh.files.meshes import writer_of
+
+    names = [name.strip().lower().removeprefix(".") for name in formats.split(",") if name.strip()]
+    names = [] if names == ["none"] else names
+    for name in names:
+        writer_of(name)
+    return list(dict.fromkeys(names))
+
+
+def _jobs(arguments: Arguments) -> list[_Job]:
+    paths = [path for given in arguments.photos for path in _photos_in(given)]
+    if not paths:
+        raise BadInputError("Photos", "none were given", "Give one or more photos, or a folder of them.")
+    boxes = _boxes_of(arguments.boxes, paths)
+    taken: dict[str, int] = {}
+    jobs = []
+    for path, some in zip(paths, boxes, strict=True):
+        taken[path.stem] = taken.get(path.stem, 0) + 1
+        name = path.stem if taken[path.stem] == 1 else f"{path.stem}_{taken[path.stem]}"
+        jobs.append(_Job(path, name, some))
+    return jobs
+
+
+def _photos_in(path: Path) -> list[Path]:
+    from humanmesh.files.images import PHOTO_SUFFIXES
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in PHOTO_SUFFIXES)
+    if not found:
+        kinds = ", ".join(sorted(PHOTO_SUFFIXES))
+        raise BadInputError(f"Folder {path}", "no photo in it", f"Looked for files that end in {kinds}.")
+    return found
+
+
+def _boxes_of(file: Path | None, paths: list[Path]) -> list[list[list[float]] | None]:
+    """For each photo its boxes, or None where it is to be searched."""
+    if file is None:
+        return [None] * len(paths)
+    if not file.is_file():
+        raise MissingAssetError("file of boxes", file, "Check the path.")
+    shape = 'It should hold {"photo.jpg": [[x0, y0, x1, y1], ...]}, or for one photo only the list.'
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise BadInputError(f"File of boxes {file}", f"it is no JSON ({error})", shape) from error
+    if isinstance(content, list) and len(paths) == 1:
+        content = {paths[0].name: content}
+    if not isinstance(content, dict):
+        raise BadInputError(f"File of boxes {file}", f"a list for {len(paths)} photos", shape)
+    unknown = set(content) - {path.name for path in paths} - {str(path) for path in paths}
+    if unknown:
+        remedy = "Name photos as they are given on the command line."
+        raise BadInputError(f"File of boxes {file}", f"{min(unknown)!r} is none of the photos", remedy)
+    return [content.get(str(path), content.get(path.name)) for path in paths]
+
+
+def _load(arguments: Arguments) -> "Recoverer":
+    from humanmesh.inference import load
+
+    return load(arguments.weights, arguments.body, arguments.device)
+
+
+def _batches(jobs: list[_Job], failures: list[_Failure]) -> Iterator[list[tuple[_Job, "Tensor"]]]:
+    """Photos with their pixels, a few at a time; those that cannot be used go to `failures`."""
+    from humanmesh.files.images import read_photo
+    from humanmesh.inference import checked_boxes
+
+    batch: list[tuple[_Job, Tensor]] = []
+    held = 0
+    for job in jobs:
+        try:
+            pixels = read_photo(job.path)
+            if job.boxes is not None:
+                checked_boxes(job.boxes, pixels.shape[2], pixels.shape[1], f"Photo {job.path}")
+        except HumanMeshError as error:
+            failures.append(_Failure(job.path, error))
+            continue
+        size = pixels.shape[1] * pixels.shape[2]
+        if batch and (len(batch) == BATCH_PHOTOS or held + size > BATCH_PIXELS):
+            yield batch
+            batch, held = [], 0
+        batch.append((job, pixels))
+        held += size
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes what was asked for."""
+
+    arguments: Arguments
+    folder: Path
+    suffixes: list[str]
+
+    def write(self, job: _Job, pixels: "Tensor", people: "list[Person]") -> dict[str, Any]:
+        """Write the files of one photo, and return what there is to say about it."""
+        result: dict[str, Any] = {"photo": str(job.path), "people": []}
+        if self.arguments.overlay and people:
+            path = self.folder / f"{job.name}_overlay.png"
+            _draw(path, pixels, people, has_side_view=self.arguments.side_view)
+            result["overlay"] = str(path)
+        for number, person in enumerate(people, 1):
+            paths = [self.folder / f"{job.name}_person{number}.{suffix}" for suffix in self.suffixes]
+            for path in paths:
+                person.save(path)
+            result["people"].append({
+                "box": [round(value, 2) for value in person.box.tolist()],
+                "score": None if math.isnan(person.score) else round(person.score, 4),
+                "files": [str(path) for path in paths],
+            })
+        return result
+
+
+def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view: bool) -> None:
+    import torch
+
+    from humanmesh.files.images import write_png
+    from humanmesh.render.overlay import contact_sheet, draw_people, side_view
+
+    camera = people[0].camera
+    faces = torch.from_numpy(people[0].faces)
+    vertices = torch.stack([torch.from_numpy(person.vertices) for person in people])
+    pictures = [draw_people(pixels, vertices, faces, camera.focal_length, camera.principal_point)]
+    if has_side_view:
+        height = pixels.shape[1]
+        width = max(height // 2, 1)
+        pictures += [side_view(body, faces, height, width) for body in vertices]
+    write_png(path, contact_sheet(pictures, columns=len(pictures)) if has_side_view else pictures[0])
+
+
+def _tell(arguments: Arguments, results: list[dict[str, Any]], failures: list[_Failure], total: int) -> None:
+    if arguments.json:
+        failed = [{"photo": str(failure.photo), "error": str(failure.error)} for failure in failures]
+        print(json.dumps({"photos": results, "failures": failed}, indent=1))
+    else:
+        for result in results:
+            print(_sentence(result))
+    if failures and total > 1:
+        print(f"humanmesh: {len(failures)} of {total} photos could not be used:", file=sys.stderr)
+        for failure in failures:
+            print(f"  {failure.error}", file=sys.stderr)
+
+
+def _sentence(result: dict[str, Any]) -> str:
+    people = result["people"]
+    if not people:
+        return f"{result['photo']}: no person found."
+    scores = ", ".join(
+        "unknown" if person["score"] is None else f"{person['score']:.2f}" for person in people
+    )
+    files = [result.get("overlay"), *(file for person in people for file in person["files"])]
+    written = ", ".join(Path(file).name for file in files if file)
+    count = "1 person" if len(people) == 1 else f"{len(people)} people"
+    return f"{result['photo']}: {count} (score {scores}) -> {written or 'no files'}"
+
+
+class _Progress:
+    """A bar on standard error, from the moment when patience ends; none where nobody looks."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.start = time.monotonic()
+        self.bar: Any = None
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def advance(self) -> None:
+        """One more photo is done."""
+        self.done += 1
+        if self.bar is None and time.monotonic() - self.start > PATIENCE and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self.bar = Progress(console=Console(stderr=True), transient=True)
+            self.task = self.bar.add_task("photos", total=self.total)
+            self.bar.start()
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.done)

@@ -1,0 +1,505 @@
+"""The facade: `load()` gives a `Recoverer`, which takes photos and gives people.
+
+model = humanmesh.load()
+person = model.recover("photo.jpg")[0]
+person.save("person.glb")
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from humanmesh.body.model import BodyModel
+from humanmesh.body.parameters import BodyModelData
+from humanmesh.body.skeletons import SKELETONS
+from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
+from humanmesh.files import images, meshes
+from humanmesh.files.assets import asset_path
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.checkpoints import load_checkpoint, load_recovery
+from humanmesh.files.finders import load_finder
+from humanmesh.geometry import crops
+from humanmesh.geometry.cameras import (
+    PerspectiveCamera,
+    WeakPerspectiveCamera,
+    default_focal_length,
+    translation_camera_from_body,
+)
+from humanmesh.geometry.rotations import matrix_to_axis_angle
+from humanmesh.network.finder import PersonFinder
+from humanmesh.network.recovery import Recovery, RecoveryOutput
+
+DEFAULT_WEIGHTS = "weights_default.safetensors"
+FINDER_WEIGHTS = "weights_finder.safetensors"
+SMALLEST_BOX = 4
+"""Pixels on each side of a box."""
+
+CROP_MARGIN = 1.25
+"""Side of the crop in units of the longer side of the box of the keypoints, as in training."""
+KEYPOINTS_OF_BODY = 0.92
+"""Longer side of the box of the keypoints in units of that of the whole body: soles, finger tips and hair lie outside."""
+REFINEMENTS = 1
+"""Times that the crop of a person found without a box is drawn again round the recovered body."""
+
+_CHUNK = 16
+"""Crops that go through the network at once, which bounds the memory."""
+
+Photo: TypeAlias = str | Path | Image.Image | np.ndarray
+Boxes: TypeAlias = Sequence[Any] | np.ndarray
+"""(x0, y0, x1, y1) each; `checked_boxes` has words for what is no box."""
+
+
+@dataclass(frozen=True)
+class PhotoCamera:
+    """The pinhole camera that a photo is taken to have."""
+
+    focal_length: float
+    """Pixels. Unless it is given, the photo's diagonal: a view of 53 degrees from corner to corner."""
+    principal_point: tuple[float, float]
+    """x, y in pixels from the photo's upper left corner; its middle."""
+
+    def project(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 2"]:
+        """Photo pixels of points in the camera frame (metres)."""
+        return self.focal_length * points[:, :2] / points[:, 2:] + np.float32(self.principal_point)
+
+
+@dataclass(frozen=True)
+class CropCamera:
+    """The network's own weak-perspective camera: crop = scale * (xy + translation)."""
+
+    scale: float
+    """Crop half-widths per metre."""
+    translation: tuple[float, float]
+    """Metres, added to the body's x and y before scaling."""
+    photo_from_crop: Float[np.ndarray, "3 3"]
+    """From crop coordinates, [-1, 1] from edge to edge, to photo pixels."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in a photo. Camera frame: x right, y down, z forward; metres."""
+
+    body: BodyModelData
+    """The body that pose and shape belong to."""
+    theta: Float[np.ndarray, "85"]
+    """The paper's state: camera of the crop (s, tx, ty), pose 24 x 3 axis-angle (radians), shape 10."""
+    rotations: Float[np.ndarray, "24 3 3"]
+    """Each joint in its parent's frame; the first takes the body to the camera frame."""
+    translation: Float[np.ndarray, "3"]
+    """Metres: vertices = body(pose, shape).vertices + translation."""
+    vertices: Float[np.ndarray, "vertices 3"]
+    """Metres, camera frame of the photo."""
+    joints: Float[np.ndarray, "24 3"]
+    """SMPL's 24 joints; metres, camera frame of the photo."""
+    box: Float[np.ndarray, "4"]
+    """x0, y0, x1, y1 in photo pixels: the box that was given, or one round the recovered body."""
+    score: float
+    """In [0, 1]: mean height of the peaks of the network's keypoint heat maps (hidden keypoints lower it);
+    the person finder's score where the network has no heat maps."""
+    camera: PhotoCamera
+    """The photo's camera."""
+    weak_camera: CropCamera
+    """The crop's camera."""
+    photo_size: tuple[int, int]
+    """Width and height in pixels."""
+
+    @cached_property
+    def faces(self) -> np.ndarray:
+        """(F, 3) rows of `vertices`, counter-clockwise seen from outside."""
+        return self.body.faces.cpu().numpy()
+
+    @property
+    def pose(self) -> Float[np.ndarray, "72"]:
+        """Axis-angle of the 24 joints, radians; the first is the global rotation."""
+        return self.theta[3:75]
+
+    @property
+    def shape(self) -> Float[np.ndarray, "10"]:
+        """Standard deviations."""
+        return self.theta[75:]
+
+    def keypoints_3d(self, name: str) -> Float[np.ndarray, "keypoints 3"]:
+        """A keypoint set by name ("lsp14", "coco17", "h36m17", "smpl24", ...); metres, camera frame.
+
+        Raises:
+            UnknownNameError: listing the sets that exist.
+        """
+        if name == "smpl24":
+            return self.joints
+        if name not in self.body.keypoint_regressors:
+            raise UnknownNameError("keypoint set", name, self.keypoint_sets)
+        return self.body.keypoint_regressors[name].cpu().numpy() @ self.vertices
+
+    def keypoints_2d(self, name: str) -> Float[np.ndarray, "keypoints 2"]:
+        """The same keypoints in photo pixels.
+
+        Raises:
+            UnknownNameError: listing the sets that exist.
+        """
+        return self.camera.project(self.keypoints_3d(name))
+
+    @property
+    def keypoint_sets(self) -> list[str]:
+        """Names that `keypoints_2d` and `keypoints_3d` know for this body."""
+        return [name for name in SKELETONS if name == "smpl24" or name in self.body.keypoint_regressors]
+
+    def save(self, path: str | Path) -> None:
+        """Write a file in the format of its suffix: .glb .obj .ply .npz .json .bvh; whole or not at all.
+
+        Raises:
+            UnknownNameError: where nobody knows the suffix.
+            BadInputError: where the file cannot be written.
+        """
+        meshes.save_person(path, self._record())
+
+    def _record(self) -> meshes.PersonRecord:
+        return meshes.PersonRecord(
+            body=self.body,
+            theta=self.theta,
+            rotations=self.rotations,
+            translation=self.translation,
+            vertices=self.vertices,
+            joints=self.joints,
+            keypoints_2d={name: self.keypoints_2d(name) for name in self.keypoint_sets},
+            keypoints_3d={name: self.keypoints_3d(name) for name in self.keypoint_sets},
+            focal_length=self.camera.focal_length,
+            principal_point=self.camera.principal_point,
+            photo_size=self.photo_size,
+            photo_from_crop=self.weak_camera.photo_from_crop,
+            box=self.box,
+            score=self.score,
+        )
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """Crops to look at, each of one of some photos."""
+
+    photos: tuple[int, ...]
+    """Number of each crop's photo."""
+    crop_from_photo: Float[Tensor, "crops 3 3"]
+
+    @property
+    def photo_from_crop(self) -> Float[Tensor, "crops 3 3"]:
+        return torch.linalg.inv(self.crop_from_photo)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What the network makes of each crop."""
+
+    rotations: Float[Tensor, "crops 24 3 3"]
+    shape: Float[Tensor, "crops 10"]
+    scale: Float[Tensor, "crops"]
+    translation: Float[Tensor, "crops 2"]
+    keypoints_crop: Float[Tensor, "crops keypoints 2"]
+    confidences: Float[Tensor, "crops"]
+    """Mean height of the peaks of the keypoint heat maps; NaN where the network has none."""
+
+
+class Recoverer:
+    """Weights, body and device, ready for photos. Made by `load()`."""
+
+    def __init__(
+        self, network: Recovery, body: BodyModel, finder: PersonFinder | None, *, crop_size: int
+    ) -> None:
+        self.network = network.eval()
+        self.body = body.eval()
+        self.finder = None if finder is None else finder.eval()
+        self.crop_size = crop_size
+        self.device = next(network.parameters()).device
+
+    def recover(
+        self, photo: Photo, boxes: Boxes | None = None, focal_length: float | None = None
+    ) -> list[Person]:
+        """The people in a photo.
+
+        Args:
+            photo: a path, a Pillow image or an (H, W, 3) uint8 RGB array.
+            boxes: (x0, y0, x1, y1) in photo pixels round each whole person: one Person a box, in this order.
+                Without them the largest clear person is found; an empty list where there is none.
+            focal_length: pixels; the photo's diagonal where None.
+
+        Raises:
+            HumanMeshError: where the photo, a box or the focal length cannot be used.
+        """
+        return self.recover_batch([photo], [boxes], focal_length)[0]
+
+    def recover_batch(
+        self,
+        photos: Sequence[Photo],
+        boxes: Sequence[Boxes | None] | None = None,
+        focal_length: float | None = None,
+    ) -> list[list[Person]]:
+        """The people in each of several photos, of any sizes; `boxes` holds an entry for each photo.
+
+        Raises:
+            HumanMeshError: where a photo, a box or the focal length cannot be used.
+        """
+        return self.recover_pixels([pixels_of(photo) for photo in photos], boxes, focal_length)
+
+    @torch.no_grad()
+    def recover_pixels(
+        self,
+        photos: Sequence[Tensor],
+        boxes: Sequence[Boxes | None] | None = None,
+        focal_length: float | None = None,
+    ) -> list[list[Person]]:
+        """The same for pixels as `files.images.read_photo` gives them: (3, H, W), RGB in [0, 1].
+
+        Raises:
+            HumanMeshError: where a box or the focal length cannot be used.
+        """
+        if focal_length is not None and not 0 < focal_length < math.inf:
+            remedy = "Give a positive number, or none for the photo's diagonal."
+            raise BadInputError("Focal length", f"{focal_length} pixels", remedy)
+        wanted = [None] * len(photos) if boxes is None else list(boxes)
+        if len(wanted) != len(photos):
+            remedy = "Give one list of boxes, or None, for each photo."
+            raise BadInputError("Boxes", f"{len(wanted)} lists for {len(photos)} photos", remedy)
+        checked = [
+            None if some is None else checked_boxes(some, photo.shape[2], photo.shape[1])
+            for some, photo in zip(wanted, photos, strict=True)
+        ]
+        people: list[list[Person]] = [[] for _ in photos]
+        self._recover_boxes(photos, checked, focal_length, people)
+        self._recover_found(photos, checked, focal_length, people)
+        return people
+
+    def _recover_boxes(
+        self,
+        photos: Sequence[Tensor],
+        boxes: list[Tensor | None],
+        focal_length: float | None,
+        people: list[list[Person]],
+    ) -> None:
+        rows = [(number, box) for number, some in enumerate(boxes) if some is not None for box in some]
+        if not rows:
+            return
+        all_boxes = torch.stack([box for _, box in rows])
+        side = crops.margin_crop_side(all_boxes, CROP_MARGIN * KEYPOINTS_OF_BODY)
+        matrix = crops.crop_from_photo(crops.box_center(all_boxes), side)
+        seen = _Crops(tuple(number for number, _ in rows), matrix)
+        scores = None
+        if not self._has_heatmaps and self.finder is not None:
+            scores = self.finder.scores_of([photos[number] for number, _ in rows], all_boxes)
+        built = self._people(photos, seen, self._ask(photos, seen), scores, focal_length)
+        for (number, box), person in zip(rows, built, strict=True):
+            people[number].append(replace(person, box=box.numpy()))
+
+    def _recover_found(
+        self,
+        photos: Sequence[Tensor],
+        boxes: list[Tensor | None],
+        focal_length: float | None,
+        people: list[list[Person]],
+    ) -> None:
+        searched = [number for number, some in enumerate(boxes) if some is None]
+        if not searched:
+            return
+        if self.finder is None:
+            remedy = "Give a box round each person, or reinstall the package."
+            raise MissingAssetError("person finder", FINDER_WEIGHTS, remedy)
+        everyone = self.finder.find([photos[number] for number in searched])
+        found = [(number, some[0]) for number, some in zip(searched, everyone, strict=True) if some]
+        if not found:
+            return
+        numbers = tuple(number for number, _ in found)
+        seen = _Crops(numbers, _crops_round(torch.stack([person.keypoints for _, person in found])))
+        answers = self._ask(photos, seen)
+        for _ in range(REFINEMENTS):
+            seen = _Crops(numbers, _crops_round(crops.apply(seen.photo_from_crop, answers.keypoints_crop)))
+            answers = self._ask(photos, seen)
+        scores = torch.tensor([person.score for _, person in found])
+        built = self._people(photos, seen, answers, scores, focal_length)
+        for number, person in zip(numbers, built, strict=True):
+            people[number].append(person)
+
+    @property
+    def _has_heatmaps(self) -> bool:
+        return self.network.regressor.needs_pyramid
+
+    def _ask(self, photos: Sequence[Tensor], seen: _Crops) -> _Answers:
+        parts = []
+        for start in range(0, len(seen.photos), _CHUNK):
+            rows = range(start, min(start + _CHUNK, len(seen.photos)))
+            pixels = [
+                crops.sample_crop(photos[seen.photos[row]], seen.crop_from_photo[row], self.crop_size)
+                for row in rows
+            ]
+            parts.append(_answers(self.network(torch.stack(pixels).to(self.device))))
+        return _Answers(**{
+            entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(_Answers)
+        })
+
+    def _people(
+        self,
+        photos: Sequence[Tensor],
+        seen: _Crops,
+        answers: _Answers,
+        scores: Float[Tensor, "crops"] | None,
+        focal_length: float | None,
+    ) -> list[Person]:
+        _check_answers(answers)
+        sizes = [(photos[number].shape[2], photos[number].shape[1]) for number in seen.photos]
+        focal = [focal_length or default_focal_length(float(size[0]), float(size[1])) for size in sizes]
+        camera = PerspectiveCamera(torch.tensor(focal), torch.tensor(sizes) / 2)
+        weak = WeakPerspectiveCamera(answers.scale, answers.translation)
+        photo_from_crop = seen.photo_from_crop
+        translation = translation_camera_from_body(weak, photo_from_crop, camera)
+        posed = self.body(answers.rotations.to(self.device), answers.shape.to(self.device))
+        axis_angle = matrix_to_axis_angle(answers.rotations).flatten(1)
+        theta = torch.cat([answers.scale[:, None], answers.translation, axis_angle, answers.shape], 1)
+        if scores is None or self._has_heatmaps:
+            scores = answers.confidences
+        vertices = posed.vertices.cpu() + translation[:, None]
+        joints = posed.joints.cpu() + translation[:, None]
+        people = []
+        for row, size in enumerate(sizes):
+            photo_camera = PhotoCamera(focal[row], (size[0] / 2, size[1] / 2))
+            tx, ty = answers.translation[row].tolist()
+            people.append(
+                Person(
+                    body=self.body.data,
+                    theta=theta[row].numpy(),
+                    rotations=answers.rotations[row].numpy(),
+                    translation=translation[row].numpy(),
+                    vertices=vertices[row].numpy(),
+                    joints=joints[row].numpy(),
+                    box=_box_of_points(photo_camera.project(vertices[row].numpy()), size),
+                    score=float(scores[row]),
+                    camera=photo_camera,
+                    weak_camera=CropCamera(float(answers.scale[row]), (tx, ty), photo_from_crop[row].numpy()),
+                    photo_size=size,
+                )
+            )
+        return people
+
+
+def load(
+    weights: str | Path | None = None, body: str | Path = "anny", device: str | torch.device | None = None
+) -> Recoverer:
+    """A recoverer with the bundled weights and body, or with others.
+
+    Args:
+        weights: a checkpoint (.safetensors); the bundled one where None.
+        body: "anny", or the path of a body file such as SMPL's.
+        device: as PyTorch names it; a CUDA device where there is one, else the CPU, where None.
+
+    Raises:
+        HumanMeshError: where a file is missing or damaged, or there is no such device.
+    """
+    place = _device(device)
+    data = load_body_data(body)
+    path = asset_path(DEFAULT_WEIGHTS) if weights is None else Path(weights)
+    crop_size = load_checkpoint(path).config.crop_size
+    network = load_recovery(path, data).to(place)
+    return Recoverer(network, BodyModel(data).to(place), _bundled_finder(place), crop_size=crop_size)
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise BadInputError(f"Device {str(name)!r}", f"it cannot be used ({reason})", 'Try "cpu".') from error
+    return device
+
+
+def _bundled_finder(device: torch.device) -> PersonFinder | None:
+    try:
+        return load_finder(asset_path(FINDER_WEIGHTS)).to(device)
+    except MissingAssetError:
+        return None
+
+
+def pixels_of(photo: Photo) -> Float[Tensor, "3 height width"]:
+    """RGB in [0, 1] of a path, a Pillow image or an (H, W, 3) uint8 array.
+
+    Raises:
+        HumanMeshError: where it is none of these, or a picture that cannot be used.
+    """
+    if isinstance(photo, str | Path):
+        return images.read_photo(photo)
+    if isinstance(photo, Image.Image):
+        return images.pixels_of_image(photo)
+    if not isinstance(photo, np.ndarray):
+        remedy = "Give a path, a Pillow image or an (H, W, 3) uint8 array."
+        raise BadInputError("Photo", f"a {type(photo).__name__}", remedy)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        found = f"an array of shape {photo.shape} and type {photo.dtype}"
+        raise BadInputError("Photo", found, "Give an (H, W, 3) uint8 array, RGB.")
+    return images.pixels_of_array(photo)
+
+
+def checked_boxes(boxes: Boxes, width: int, height: int, photo: str = "Photo") -> Float[Tensor, "boxes 4"]:
+    """The boxes as a tensor.
+
+    Raises:
+        BadInputError: where a box is no four numbers, has no size, or lies outside the photo.
+    """
+    wanted = "Give x0, y0, x1, y1 in photo pixels, x0 < x1 and y0 < y1."
+    if len(boxes) == 0:
+        return torch.zeros(0, 4)
+    try:
+        values = torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(len(boxes), -1))
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"{photo}, boxes", "something else than lists of four numbers", wanted) from error
+    if values.shape[1] != 4:
+        raise BadInputError(f"{photo}, boxes", f"{values.shape[1]} numbers in a box", wanted)
+    for box in values:
+        x0, y0, x1, y1 = box.tolist()
+        name = f"{photo}, box ({x0:g}, {y0:g}, {x1:g}, {y1:g})"
+        if not bool(box.isfinite().all()):
+            raise BadInputError(name, "not all of it is a number", wanted)
+        if x1 - x0 < SMALLEST_BOX or y1 - y0 < SMALLEST_BOX:
+            raise BadInputError(name, f"it has less than {SMALLEST_BOX} pixels on a side", wanted)
+        if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+            remedy = f"Give a box within the photo's {width} x {height} pixels."
+            raise BadInputError(name, "it lies outside the photo", remedy)
+    return values
+
+
+def _crops_round(keypoints: Float[Tensor, "crops keypoints 2"]) -> Float[Tensor, "crops 3 3"]:
+    box = torch.cat([keypoints.amin(1), keypoints.amax(1)], 1)
+    side = crops.margin_crop_side(box, CROP_MARGIN).clamp_min(SMALLEST_BOX)
+    return crops.crop_from_photo(crops.box_center(box), side)
+
+
+def _answers(output: RecoveryOutput) -> _Answers:
+    last = output.last
+    seen = output.seen
+    confidences = torch.full_like(last.camera.scale, math.nan) if seen is None else seen.confidences.mean(1)
+    return _Answers(
+        rotations=last.rotations.cpu(),
+        shape=last.shape.cpu(),
+        scale=last.camera.scale.cpu(),
+        translation=last.camera.translation.cpu(),
+        keypoints_crop=last.keypoints_2d.cpu(),
+        confidences=confidences.cpu(),
+    )
+
+
+def _check_answers(answers: _Answers) -> None:
+    """Refuse what no body can stand for; only broken weights answer so."""
+    values = torch.cat([answers.rotations.flatten(1), answers.shape, answers.translation], 1)
+    if not bool(values.isfinite().all() and (answers.scale > 0).all()):
+        raise BadInputError("Weights", "their answer is no body", "Use weights whose training went well.")
+
+
+def _box_of_points(points: Float[np.ndarray, "points 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:
+    """Smallest box round the points, cut at the photo's edges."""
+    corners = np.concatenate([points.min(0), points.max(0)])
+    return corners.clip(0, np.float32([*size, *size])).astype(np.float32)

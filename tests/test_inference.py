@@ -1,0 +1,239 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from humanmesh.body.model import BodyModel
+from humanmesh.body.skeletons import SKELETONS
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.checkpoints import save_checkpoint
+from humanmesh.files.meshes import WRITERS
+from humanmesh.geometry.crops import apply
+from humanmesh.inference import Recoverer, load
+from humanmesh.network.recovery import RecoveryConfig, build_recovery
+
+BOXES = [[20.0, 10.0, 90.0, 110.0], [60.0, 30.0, 150.0, 118.0]]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A network that has learned nothing: its answers are bodies all the same."""
+    config = RecoveryConfig()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_recovery(config, load_body_data("anny"))
+        for parameter in network.regressor.fc3.parameters():
+            parameter.data.normal_(0, 0.004)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_checkpoint(path, config, network.state_dict())
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(weights) -> Recoverer:
+    return load(weights, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    """A coloured landscape of 160 x 120 pixels with no edge anywhere, so that bilinear crops are exact."""
+    y, x = np.mgrid[:120, :160].astype(np.float32)
+    channels = [128 + 100 * np.sin(x / 23 + y / 31 + phase) for phase in range(3)]
+    return np.stack(channels, -1).round().astype(np.uint8)
+
+
+def test_one_person_a_box_in_the_order_of_the_boxes(model, photo):
+    people = model.recover(photo, BOXES)
+    assert [person.box.tolist() for person in people] == BOXES
+    backwards = model.recover(photo, BOXES[::-1])
+    np.testing.assert_allclose(backwards[1].theta, people[0].theta, atol=1e-4)
+    assert np.abs(people[0].theta - people[1].theta).max() > 1e-3
+
+
+def test_no_box_is_no_person(model, photo):
+    assert model.recover(photo, []) == []
+
+
+def test_theta_poses_the_very_body_of_the_vertices(model, photo):
+    person = model.recover(photo, BOXES)[0]
+    assert person.theta.shape == (85,)
+    assert person.theta.dtype == np.float32
+    body = BodyModel(person.body)(torch.from_numpy(person.pose[None]), torch.from_numpy(person.shape[None]))
+    np.testing.assert_allclose(body.vertices[0].numpy() + person.translation, person.vertices, atol=2e-5)
+    np.testing.assert_allclose(body.joints[0].numpy() + person.translation, person.joints, atol=2e-5)
+
+
+def test_both_cameras_put_the_bodys_origin_at_one_place(model, photo):
+    person = model.recover(photo, BOXES)[0]
+    weak = person.weak_camera
+    crop = torch.tensor([[weak.translation]]) * weak.scale
+    by_crop = apply(torch.from_numpy(weak.photo_from_crop[None]), crop)[0].numpy()
+    np.testing.assert_allclose(person.camera.project(person.translation[None]), by_crop, atol=1e-2)
+    assert person.theta[:3].tolist() == pytest.approx([weak.scale, *weak.translation])
+
+
+def test_focal_length_is_the_diagonal_unless_given(model, photo):
+    assert model.recover(photo, BOXES)[0].camera.focal_length == pytest.approx(200)  # 120, 160, 200
+    near, far = (model.recover(photo, BOXES, focal_length=f)[0] for f in (100.0, 400.0))
+    assert far.translation[2] == pytest.approx(4 * near.translation[2], rel=1e-4)
+    assert near.camera.principal_point == (80.0, 60.0)
+
+
+def test_path_image_and_array_of_one_photo_give_one_answer(model, photo, tmp_path):
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    sources = [photo, Image.fromarray(photo), tmp_path / "a.png", str(tmp_path / "a.png")]
+    thetas = [model.recover(source, BOXES)[0].theta for source in sources]
+    for theta in thetas[1:]:
+        assert np.array_equal(theta, thetas[0])
+
+
+def test_batch_of_photos_of_two_sizes_gives_what_each_gives_alone(model, photo):
+    other = np.ascontiguousarray(photo[:100, :, ::-1])
+    together = model.recover_batch([photo, other], [BOXES, BOXES[:1]])
+    alone = [model.recover(photo, BOXES), model.recover(other, BOXES[:1])]
+    assert [len(people) for people in together] == [2, 1]
+    for people, expected in zip(together, alone, strict=True):
+        for person, same in zip(people, expected, strict=True):
+            np.testing.assert_allclose(person.theta, same.theta, atol=1e-4)
+
+
+def test_a_wider_photo_shifts_keypoints_and_leaves_the_pose(model, photo):
+    wide = np.pad(photo, ((0, 0), (40, 0), (0, 0)), mode="edge")
+    inner = [60.0, 40.0, 100.0, 80.0]  # its crop lies wholly inside the photo
+    before = model.recover(photo, [inner])[0]
+    after = model.recover(wide, [[inner[0] + 40, inner[1], inner[2] + 40, inner[3]]])[0]
+    np.testing.assert_allclose(after.theta, before.theta, atol=1e-3)
+
+
+def test_every_keypoint_set_has_its_joints_and_lies_in_both_spaces(model, photo):
+    person = model.recover(photo, BOXES)[0]
+    for name in ("lsp14", "coco17", "h36m17", "smpl24", "mpi_inf_3dhp17"):
+        points = person.keypoints_3d(name)
+        assert points.shape == (len(SKELETONS[name]), 3)
+        np.testing.assert_allclose(person.keypoints_2d(name), person.camera.project(points))
+    assert person.vertices.shape == (6890, 3)
+    assert person.faces.shape == (13776, 3)
+
+
+def test_unknown_keypoint_set_is_answered_with_those_that_exist(model, photo):
+    with pytest.raises(UnknownNameError, match="lsp14"):
+        model.recover(photo, BOXES)[0].keypoints_2d("openpose25")
+
+
+def test_every_format_is_saved(model, photo, tmp_path):
+    person = model.recover(photo, BOXES)[0]
+    for suffix in WRITERS:
+        person.save(tmp_path / f"p.{suffix}")
+    assert len(list(tmp_path.iterdir())) == len(WRITERS)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "reason"),
+    [
+        ([[200, 10, 260, 60]], "outside"),
+        ([[10, -90, 60, -20]], "outside"),
+        ([[30, 30, 30, 60]], "less than"),
+        ([[60, 30, 30, 60]], "less than"),
+        ([[10, 10, float("nan"), 60]], "not all of it is a number"),
+        ([[10, 10, float("inf"), 60]], "not all of it is a number"),
+        ([[10, 10, 60]], "3 numbers"),
+        ([10, 10, 60, 60], "1 numbers"),
+        (["abcd"], "something else"),
+    ],
+)
+def test_bad_box_is_refused_with_a_reason(boxes, reason, model, photo):
+    with pytest.raises(BadInputError, match=reason):
+        model.recover(photo, boxes)
+
+
+@pytest.mark.parametrize("focal_length", [0.0, -5.0, float("nan"), float("inf")])
+def test_bad_focal_length_is_refused(focal_length, model, photo):
+    with pytest.raises(BadInputError, match="Focal length"):
+        model.recover(photo, BOXES, focal_length=focal_length)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [np.zeros((50, 50), np.uint8), np.zeros((50, 50, 3), np.float32), np.zeros((50, 50, 4), np.uint8)],
+)
+def test_strange_photo_is_refused(photo, model):
+    with pytest.raises(BadInputError, match="Photo"):
+        model.recover(photo)
+
+
+def test_photo_without_a_person_gives_an_empty_list(model):
+    assert model.recover(np.full((200, 300, 3), 120, np.uint8)) == []
+
+
+def test_without_a_finder_a_box_is_asked_for(model, photo):
+    blind = Recoverer(model.network, model.body, None, crop_size=model.crop_size)
+    assert len(blind.recover(photo, BOXES)) == 2
+    with pytest.raises(MissingAssetError, match="box"):
+        blind.recover(photo)
+
+
+def test_paper_network_without_heat_maps_takes_its_score_from_the_finder(model, photo):
+    config = RecoveryConfig(regressor="hmr", rotation="axis_angle")
+    plain = build_recovery(config, load_body_data("anny"))
+    person = Recoverer(plain, model.body, model.finder, crop_size=192).recover(photo, BOXES)[0]
+    assert 0 <= person.score < 0.3
+    person = Recoverer(plain, model.body, None, crop_size=192).recover(photo, BOXES)[0]
+    assert np.isnan(person.score)
+
+
+def test_weights_gone_bad_are_refused(photo, model):
+    config = RecoveryConfig()
+    broken = build_recovery(config, load_body_data("anny"))
+    broken.regressor.state.mean.data[0] = float("nan")
+    with pytest.raises(BadInputError, match="Weights"):
+        Recoverer(broken, model.body, model.finder, crop_size=192).recover(photo, BOXES)
+
+
+def test_photos_and_boxes_must_be_as_many(photo, model):
+    with pytest.raises(BadInputError, match="2 lists for 1 photos"):
+        model.recover_batch([photo], [BOXES, BOXES])
+
+
+def test_bad_weights_body_and_device_are_named(weights, tmp_path):
+    corrupt = tmp_path / "corrupt.safetensors"
+    corrupt.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(BadInputError, match="corrupt"):
+        load(corrupt)
+    with pytest.raises(MissingAssetError, match="none"):
+        load(tmp_path / "none.safetensors")
+    with pytest.raises(HumanMeshError, match=r"none\.pkl"):
+        load(weights, body=tmp_path / "none.pkl")
+    with pytest.raises(BadInputError, match="'toaster'"):
+        load(weights, device="toaster")
+
+
+@pytest.mark.data
+def test_person_of_a_street_photo_is_found_where_the_mask_is(model, shared_data):
+    folder = shared_data / "clothing_coparsing"
+    overlaps = []
+    for number in ("0001", "0040", "0100"):
+        path = next(folder.rglob(f"{number}.jpg"))
+        rows, columns = np.nonzero(np.asarray(Image.open(next(folder.rglob(f"labels/{number}.png")))))
+        box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], float)
+        found = model.finder.find([
+            torch.from_numpy(np.asarray(Image.open(path)).copy()).permute(2, 0, 1) / 255
+        ])[0]
+        keypoints = found[0].keypoints.numpy()
+        overlaps.append(intersection_over_union(box, np.concatenate([keypoints.min(0), keypoints.max(0)])))
+        assert len(model.recover(path)) == 1
+    assert min(overlaps) > 0.3  # a mask with hair, shoes and a bag is wider than the keypoints
+
+
+def intersection_over_union(first: np.ndarray, second: np.ndarray) -> float:
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    shared = (high - low).clip(0).prod()
+    return shared / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - shared)
+
+
+def test_person_is_a_value_that_can_be_changed_by_replacing(model, photo):
+    person = model.recover(photo, BOXES)[0]
+    assert replace(person, score=0.5).score == pytest.approx(0.5)
