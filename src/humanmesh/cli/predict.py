@@ -1,8 +1,8 @@
 """Recover the person in each photo.
 
-For every photo NAME it writes into the output folder NAME_overlay.png (the photo with the body over it, and the body
-from the side) and, for each person, NAME_person1.glb and so on in the formats asked for. What stands in them, with
-units and frames, is told in docs/outputs.md. A photo without a person gives no files and is no error.
+For every photo NAME.jpg it writes into the output folder NAME.overlay.png (the photo with the body over it, and the
+body from the side), NAME.glb and the other formats asked for; a second person's are NAME.2.glb and so on. What stands
+in them, with units and frames, is told in docs/outputs.md. A photo without a person gives no files and is no error.
 """
 
 import itertools
@@ -55,9 +55,9 @@ class Arguments:
     focal: float | None = None
     """Focal length of the photos in pixels; the photo's diagonal where None."""
     overlay: bool = True
-    """Write NAME_overlay.png."""
+    """Write NAME.overlay.png."""
     side_view: bool = True
-    """Show the body from the side, too, in NAME_overlay.png."""
+    """Show the body from the side, too, in NAME.overlay.png."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the results as JSON on standard output, and nothing else there."""
 
@@ -69,7 +69,7 @@ class _Job:
     path: Path
     name: str
     """Beginning of the names of its files."""
-    boxes: list[list[float]] | None
+    boxes: list[Any] | None
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,14 @@ def _jobs(arguments: Arguments) -> list[_Job]:
     if not paths:
         raise BadInputError("Photos", "none were given", "Give one or more photos, or a folder of them.")
     boxes = _boxes_of(arguments.boxes, paths)
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     jobs = []
     for path, some in zip(paths, boxes, strict=True):
-        taken[path.stem] = taken.get(path.stem, 0) + 1
-        name = path.stem if taken[path.stem] == 1 else f"{path.stem}_{taken[path.stem]}"
+        numbers = itertools.count(2)
+        name = path.stem
+        while name in taken:  # two photos of one name, in two folders or formats
+            name = f"{path.stem}_{next(numbers)}"
+        taken.add(name)
         jobs.append(_Job(path, name, some))
     return jobs
 
@@ -146,7 +149,7 @@ def _photos_in(path: Path) -> list[Path]:
     return found
 
 
-def _boxes_of(file: Path | None, paths: list[Path]) -> list[list[list[float]] | None]:
+def _boxes_of(file: Path | None, paths: list[Path]) -> list[list[Any] | None]:
     """For each photo its boxes, or None where it is to be searched."""
     if file is None:
         return [None] * len(paths)
@@ -160,7 +163,12 @@ def _boxes_of(file: Path | None, paths: list[Path]) -> list[list[list[float]] | 
     if isinstance(content, list) and len(paths) == 1:
         content = {paths[0].name: content}
     if not isinstance(content, dict):
-        raise BadInputError(f"File of boxes {file}", f"a list for {len(paths)} photos", shape)
+        raise BadInputError(
+            f"File of boxes {file}", f"a {type(content).__name__} for {len(paths)} photos", shape
+        )
+    for name, some in content.items():
+        if not isinstance(some, list):
+            raise BadInputError(f"File of boxes {file}", f"no list of boxes for {name!r}", shape)
     unknown = set(content) - {path.name for path in paths} - {str(path) for path in paths}
     if unknown:
         remedy = "Name photos as they are given on the command line."
@@ -211,11 +219,12 @@ class _Writer:
         """Write the files of one photo, and return what there is to say about it."""
         result: dict[str, Any] = {"photo": str(job.path), "people": []}
         if self.arguments.overlay and people:
-            path = self.folder / f"{job.name}_overlay.png"
+            path = self.folder / f"{job.name}.overlay.png"
             _draw(path, pixels, people, has_side_view=self.arguments.side_view)
             result["overlay"] = str(path)
         for number, person in enumerate(people, 1):
-            paths = [self.folder / f"{job.name}_person{number}.{suffix}" for suffix in self.suffixes]
+            name = job.name if number == 1 else f"{job.name}.{number}"
+            paths = [self.folder / f"{name}.{suffix}" for suffix in self.suffixes]
             for path in paths:
                 person.save(path)
             result["people"].append({

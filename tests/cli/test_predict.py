@@ -1,0 +1,256 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from humanmesh import inference
+from humanmesh.cli import main
+from humanmesh.cli import predict as predict_module
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.checkpoints import save_checkpoint
+from humanmesh.network.recovery import RecoveryConfig, build_recovery
+
+BOXES = [[20, 10, 90, 110], [60, 30, 150, 118]]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A network that has learned nothing."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_recovery(RecoveryConfig(), load_body_data("anny"))
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_checkpoint(path, RecoveryConfig(), network.state_dict())
+    return path
+
+
+@pytest.fixture
+def quick(weights, monkeypatch):
+    """Load the network once for all tests of this module; the arguments are those of the first call."""
+    loaded = _LOADED or _LOADED.append(inference.load(weights, device="cpu")) or _LOADED
+    monkeypatch.setattr(inference, "load", lambda *_: loaded[0])
+
+
+_LOADED: list = []
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    y, x = np.mgrid[:120, :160]
+    rows = np.stack([x, y, x + y], -1).astype(np.uint8)
+    Image.fromarray(rows).save(tmp_path / "person.jpg", quality=95)
+    return tmp_path / "person.jpg"
+
+
+@pytest.fixture
+def boxes(tmp_path) -> Path:
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(BOXES[:1]))
+    return path
+
+
+def run(*words: object) -> int:
+    return main(["predict", *map(str, words)])
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_photo_gives_its_overlay_and_its_files(photo, boxes, tmp_path, capsys):
+    assert run(photo, "--boxes", boxes, "--out", tmp_path / "new" / "out") == 0
+    written = {"person.overlay.png", "person.glb", "person.npz", "person.json"}
+    assert names_in(tmp_path / "new" / "out") == written
+    assert "1 person" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick")
+def test_overlay_is_the_photo_with_the_body_on_it_at_its_own_size(photo, boxes, tmp_path):
+    words = (photo, "--boxes", boxes, "--out", tmp_path / "out", "--no-side-view", "--format", "none")
+    assert run(*words) == 0
+    assert names_in(tmp_path / "out") == {"person.overlay.png"}
+    picture, original = Image.open(tmp_path / "out" / "person.overlay.png"), Image.open(photo)
+    assert picture.size == original.size
+    changed = abs(np.asarray(picture).astype(int) - np.asarray(original)).max(2) > 20
+    assert changed[10:110, 20:90].mean() > 0.1
+    assert changed.mean() < 0.5
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_boxes_give_two_people_and_json_says_which_files(photo, tmp_path, capsys):
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"person.jpg": BOXES}))
+    words = (
+        photo,
+        "--boxes",
+        boxes,
+        "--out",
+        tmp_path / "out",
+        "--format",
+        "bvh, .PLY",
+        "--no-overlay",
+        "--json",
+    )
+    assert run(*words) == 0
+    assert names_in(tmp_path / "out") == {"person.bvh", "person.ply", "person.2.bvh", "person.2.ply"}
+    result = json.loads(capsys.readouterr().out)
+    assert [person["box"] for person in result["photos"][0]["people"]] == BOXES
+    assert all(Path(file).is_file() for person in result["photos"][0]["people"] for file in person["files"])
+    assert result["failures"] == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_person_is_an_answer(tmp_path, capsys):
+    Image.new("RGB", (200, 160), (120, 120, 120)).save(tmp_path / "wall.png")
+    assert run(tmp_path / "wall.png", "--out", tmp_path / "out") == 0
+    assert "no person found" in capsys.readouterr().out
+    assert names_in(tmp_path / "out") == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_in_a_batch_the_good_are_done_and_the_bad_are_listed(photo, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photo.read_bytes())
+    (folder / "b.png").write_bytes(b"")
+    (folder / "c.jpg").write_bytes(photo.read_bytes()[:400])
+    (folder / "notes.txt").write_text("no photo")
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"a.jpg": BOXES[:1], str(photo): [[500, 0, 600, 90]]}))
+    words = (
+        folder,
+        photo,
+        tmp_path / "none.jpg",
+        "--boxes",
+        boxes,
+        "--out",
+        tmp_path / "out",
+        "--format",
+        "json",
+    )
+    assert run(*words) == 1
+    assert names_in(tmp_path / "out") == {"a.overlay.png", "a.json"}
+    said = capsys.readouterr()
+    assert "4 of 5 photos" in said.err
+    for bad in ("b.png", "c.jpg", "person.jpg", "none.jpg"):
+        assert bad in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.usefixtures("quick")
+def test_photos_of_one_name_do_not_overwrite_each_other(photo, tmp_path):
+    for suffix in ("png", "webp"):
+        Image.open(photo).save(photo.with_suffix(f".{suffix}"))
+    paths = [photo, photo.with_suffix(".png"), photo.with_suffix(".webp")]
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({path.name: BOXES[:1] for path in paths}))
+    assert run(*paths, "--boxes", boxes, "--out", tmp_path / "out", "--format", "npz", "--no-overlay") == 0
+    assert names_in(tmp_path / "out") == {"person.npz", "person_2.npz", "person_3.npz"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_many_photos_go_through_in_small_batches(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_module, "BATCH_PHOTOS", 2)
+    paths = []
+    for number in range(5):
+        paths.append(tmp_path / f"p{number}.jpg")
+        paths[-1].write_bytes(photo.read_bytes())
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({path.name: BOXES[:1] for path in paths}))
+    assert run(*paths, "--boxes", boxes, "--out", tmp_path / "out", "--format", "json", "--no-overlay") == 0
+    assert names_in(tmp_path / "out") == {f"p{number}.json" for number in range(5)}
+
+
+def png(size: tuple[int, int]):
+    return lambda path: Image.new("L", size).save(path)
+
+
+BAD_PHOTOS = {
+    "words.jpg": lambda path: path.write_text("no picture"),
+    "empty.png": lambda path: path.touch(),
+    "pixel.png": png((1, 1)),
+    "ribbon.png": png((20000, 10)),
+    "missing.jpg": lambda path: None,
+    "folder.jpg": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PHOTOS)
+def test_bad_photo_is_one_sentence_that_names_it_and_exit_code_2(name, tmp_path, capsys):
+    BAD_PHOTOS[name](tmp_path / name)
+    assert run(tmp_path / name, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert name in said
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+BAD_BOXES = {
+    "outside": ("[[500, 10, 600, 60]]", "outside"),
+    "no size": ("[[50, 10, 50, 60]]", "less than"),
+    "NaN": ("[[NaN, 10, 60, 60]]", "not all of it is a number"),
+    "three numbers": ("[[1, 2, 3]]", "3 numbers"),
+    "words": ('[["a", "b", "c", "d"]]', "something else"),
+    "a number": ('{"person.jpg": 7}', "no list"),
+    "another photo": ('{"other.jpg": []}', "other.jpg"),
+    "no JSON": ("[[1, 2,", "no JSON"),
+    "a string": ('"person"', "should hold"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_BOXES)
+def test_bad_box_is_one_sentence_and_exit_code_2(kind, photo, tmp_path, capsys):
+    content, reason = BAD_BOXES[kind]
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(content)
+    assert run(photo, "--boxes", boxes, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_missing_files_are_named(photo, tmp_path, capsys):
+    none = tmp_path / "none"
+    for option in ("--boxes", "--weights", "--body"):
+        assert run(photo, "--out", tmp_path / "out", option, none) == 2
+        assert str(none) in capsys.readouterr().err
+
+
+def test_corrupt_weights_and_body_are_named(photo, weights, tmp_path, capsys):
+    corrupt = tmp_path / "corrupt.safetensors"
+    corrupt.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00garbage.")
+    for words in (("--weights", corrupt), ("--weights", weights, "--body", corrupt)):
+        assert run(photo, "--out", tmp_path / "out", *words) == 2
+        said = capsys.readouterr().err
+        assert str(corrupt) in said
+        assert "Traceback" not in said
+
+
+def test_unknown_device_format_and_option_are_user_errors(photo, weights, tmp_path, capsys):
+    assert run(photo, "--out", tmp_path / "out", "--weights", weights, "--device", "toaster") == 2
+    assert "toaster" in capsys.readouterr().err
+    assert run(photo, "--out", tmp_path / "out", "--format", "fbx") == 2
+    assert "glb" in capsys.readouterr().err
+    assert run(photo, "--colour", "red") == 2
+    assert run() == 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_output_folder_that_cannot_be_is_named(photo, boxes, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(photo, "--boxes", boxes, "--out", tmp_path / "file") == 2
+    assert "in the way" in capsys.readouterr().err
+    assert run(photo, "--boxes", boxes, "--out", "/proc/out") == 2
+    assert "/proc/out" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_folder_without_photos_is_named(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty", "--out", tmp_path / "out") == 2
+    assert "no photo in it" in capsys.readouterr().err
