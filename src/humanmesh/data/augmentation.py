@@ -26,9 +26,9 @@ class AugmentationConfig:
     """Standard deviation of the person's place, in crop sides."""
     rotation: float = 30.0
     """Standard deviation of the turn in degrees; cut at two deviations."""
-    rotation_share: float = 0.4
+    rotation_share: float = 0.3
     """Share of pictures that are turned."""
-    any_rotation_share: float = 0.05
+    any_rotation_share: float = 0.03
     """Share of pictures that are turned by any angle, so that upside-down people are no surprise."""
     mirror_share: float = 0.5
     """Share of pictures seen in a mirror."""
@@ -36,7 +36,7 @@ class AugmentationConfig:
     """Standard deviation of the logarithm of the brightness; 0.4 of it goes to each channel for itself."""
     occlusion_share: float = 0.25
     """Share of pictures with a rectangle cut out."""
-    extreme_crop_share: float = 0.07
+    extreme_crop_share: float = 0.05
     """Share of pictures that are cropped to a part of the person."""
     blur_share: float = 0.15
     """Share of pictures at a half or a third of the resolution."""
@@ -50,12 +50,12 @@ class AugmentationConfig:
 
 
 HMR_AUGMENTATION = AugmentationConfig(
-    scale=0.12, shift=0.05, rotation_share=0, any_rotation_share=0, color=0, occlusion_share=0,
-    extreme_crop_share=0, blur_share=0,
+    scale=0.12, shift=0.05, rotation_share=0.0, any_rotation_share=0.0, color=0.0, occlusion_share=0.0,
+    extreme_crop_share=0.0, blur_share=0.0,
 )  # fmt: skip
 """The paper's: jitter of place and size, and the mirror."""
 
-NO_AUGMENTATION = replace(HMR_AUGMENTATION, scale=0, shift=0, mirror_share=0)
+NO_AUGMENTATION = replace(HMR_AUGMENTATION, scale=0.0, shift=0.0, mirror_share=0.0)
 
 
 def augment(batch: Batch, config: AugmentationConfig, crop_size: int, generator: torch.Generator) -> Batch:

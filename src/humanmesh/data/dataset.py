@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -94,6 +94,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
+@runtime_checkable
 class SampleSource(Protocol):
     """Stored samples by number."""
 

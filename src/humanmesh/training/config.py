@@ -51,6 +51,8 @@ class OptimizerConfig:
     """Optimiser of both networks."""
     learning_rate: float = 1e-5
     """Step size of encoder and regressor."""
+    encoder_learning_rate: float | None = None
+    """Step size of the encoder where it should differ: small for one that starts from trained weights."""
     discriminator_learning_rate: float = 1e-4
     """Step size of the adversary."""
     weight_decay: float = 0.0
@@ -114,11 +116,19 @@ HMR = TrainConfig(
 MODERN = TrainConfig(
     network=RecoveryConfig("mobilenet_v2_fpn", "modern", "6d", 3, 192),
     losses=LossWeights(
-        parameters=0, rotations=6, shape=0.3, heatmaps=0.5, seen_keypoints=10, shape_prior=0.05, knees=10
+        parameters=0.0,
+        rotations=6.0,
+        shape=0.3,
+        adversarial=0.25,
+        heatmaps=1.0,
+        seen_keypoints=20.0,
+        shape_prior=0.05,
+        knees=10.0,
     ),
     optimizer=OptimizerConfig(
         "adamw",
-        2e-4,
+        6e-4,
+        1e-4,
         2e-4,
         weight_decay=1e-2,
         cosine=True,
@@ -128,7 +138,7 @@ MODERN = TrainConfig(
     ),
     objective="modern",
     batch_size=48,
-    max_time=3600,
+    max_time=3600.0,
     precision="bf16-mixed",
 )
 """What works best today on a laptop."""
@@ -137,12 +147,28 @@ PRESETS: dict[str, TrainConfig] = {"hmr": HMR, "modern": MODERN}
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Where the training finds what it learns from."""
+class SessionConfig:
+    """Where a training finds what it needs, and on what it runs."""
 
     shards: Path
     """Folder of tars named DATASET-NUMBER.tar."""
-    shares: dict[str, float]
-    """Share of each data set in a batch, by name."""
+    out: Path
+    """Folder of the run: checkpoint.pt, metrics.jsonl, weights.safetensors."""
+    shares: dict[str, float] = field(default_factory=dict)
+    """Share of each data set in a batch, by name; by the square root of its size where not given."""
     motion: Path | None = None
-    """A .npz of poses (`pose` (N, 72), `clip` (N,)) for the adversary."""
+    """.npz of poses (`pose` (N, 72), `clip` (N,)) for the adversary."""
+    weights: Path | None = None
+    """Weights to start from."""
+    body: str = "anny"
+    """"anny", or the path of an SMPL file."""
+    resume: bool = False
+    """Go on from the checkpoint in `out`."""
+    device: str = "auto"
+    """Fabric's accelerator."""
+    devices: int = 1
+    """Processes a machine."""
+    strategy: str = "auto"
+    """Fabric's strategy."""
+    nodes: int = 1
+    """Machines."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from lightning.fabric import Fabric
@@ -44,11 +45,10 @@ class Progress:
         return min(max(by_steps, by_time), 1.0)
 
 
-class _Output:
-    """Carries a network's output through Fabric, which takes no frozen dataclass."""
+class _Output(NamedTuple):
+    """Carries a network's output through Fabric, which copies dataclasses and cannot copy frozen ones."""
 
-    def __init__(self, output: RecoveryOutput) -> None:
-        self.output = output
+    get: Callable[[], RecoveryOutput]
 
 
 class _Wrapped(nn.Module):
@@ -57,7 +57,8 @@ class _Wrapped(nn.Module):
         self.network = network
 
     def forward(self, crops: Tensor) -> _Output:
-        return _Output(self.network(crops))
+        output = self.network(crops)
+        return _Output(lambda: output)
 
 
 class Trainer:
@@ -71,8 +72,9 @@ class Trainer:
         self.network, self.optimizer = fabric.setup(
             _Wrapped(self.plain_network), _optimizer(self.plain_network, settings)
         )
+        discriminator = Discriminator()
         self.discriminator, self.discriminator_optimizer = fabric.setup(
-            *_with_optimizer(Discriminator(), settings)
+            discriminator, _discriminator_optimizer(discriminator, settings)
         )
         self.average = _average_of(self.plain_network, settings.ema_decay)
 
@@ -87,7 +89,7 @@ class Trainer:
         stored = allowed_labels(stored.to(self.fabric.device), self.config.mode)
         batch = augment(stored, self.config.augmentation, self.config.network.crop_size, generator)
         self._set_learning_rates()
-        output = self.network(batch.images.contiguous(memory_format=torch.channels_last)).output
+        output = self.network(batch.images.contiguous(memory_format=torch.channels_last)).get()
         terms: Terms = OBJECTIVES[self.config.objective](output, batch)
         adversary = self._adversary(output, generator)
         if adversary is not None:
@@ -123,12 +125,10 @@ class Trainer:
         self.discriminator_optimizer.step()
 
     def _set_learning_rates(self) -> None:
-        settings = self.config.optimizer
         factor = _learning_rate_factor(self.progress, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * factor
-        for group in self.discriminator_optimizer.param_groups:
-            group["lr"] = settings.discriminator_learning_rate * factor
+        for optimizer in (self.optimizer, self.discriminator_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = factor * group["full_rate"]
 
     def save(self, path: Path) -> None:
         """Write the whole state beside, then rename: a kill at any moment leaves the last whole checkpoint."""
@@ -202,16 +202,21 @@ def _batches(mixture: Mixture, start: int) -> Iterator[Batch]:
     return iter(loader)
 
 
-def _optimizer(network: nn.Module, settings: OptimizerConfig) -> torch.optim.Optimizer:
+def _optimizer(network: Recovery, settings: OptimizerConfig) -> torch.optim.Optimizer:
+    encoder_rate = settings.encoder_learning_rate or settings.learning_rate
+    groups = [
+        {"params": list(network.encoder.parameters()), "full_rate": encoder_rate},
+        {"params": list(network.regressor.parameters()), "full_rate": settings.learning_rate},
+    ]
     if settings.name == "adam":
-        return torch.optim.Adam(network.parameters(), settings.learning_rate)
-    return torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        return torch.optim.Adam(groups)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
 
 
-def _with_optimizer(
-    discriminator: nn.Module, settings: OptimizerConfig
-) -> tuple[nn.Module, torch.optim.Optimizer]:
-    return discriminator, torch.optim.Adam(discriminator.parameters(), settings.discriminator_learning_rate)
+def _discriminator_optimizer(discriminator: nn.Module, settings: OptimizerConfig) -> torch.optim.Optimizer:
+    return torch.optim.Adam([
+        {"params": list(discriminator.parameters()), "full_rate": settings.discriminator_learning_rate}
+    ])
 
 
 def _average_of(network: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -141,9 +141,9 @@ def adversary_step(
     """Score the bodies of all rounds against real ones; the encoder's term does not move the adversary."""
     rotations = torch.cat([estimate.rotations for estimate in output.rounds])
     shapes = torch.cat([estimate.shape for estimate in output.rounds])
-    discriminator.requires_grad_(False)  # noqa: FBT003
+    discriminator.requires_grad_(False)  # ruff: ignore[boolean-positional-value-in-call]
     encoder_term = losses.encoder_adversarial_loss(discriminator(rotations[:, 1:], shapes))
-    discriminator.requires_grad_(True)  # noqa: FBT003
+    discriminator.requires_grad_(True)  # ruff: ignore[boolean-positional-value-in-call]
     both = discriminator(
         torch.cat([real_rotations, rotations.detach()])[:, 1:], torch.cat([real_shapes, shapes.detach()])
     )
