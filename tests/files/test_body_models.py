@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.body_models import load_body_data, read_body, read_body_metadata, write_body
@@ -89,6 +89,16 @@ def test_a_body_file_that_lacks_a_part_is_an_error_that_names_the_part(tmp_path)
     save_file({"template": torch.zeros(2, 3)}, str(tmp_path / "part.safetensors"), notes)
     with pytest.raises(BadInputError, match=r"part\.safetensors: it has no .*faces"):
         load_body_data(tmp_path / "part.safetensors")
+
+
+def test_a_body_file_whose_parts_do_not_fit_is_an_error(tmp_path):
+    path = tmp_path / "body.safetensors"
+    write_body(made_body(30), path)
+    tensors = load_file(str(path))
+    tensors["joint_regressor/columns"] += 1000
+    save_file(tensors, str(path), read_body_metadata(path))
+    with pytest.raises(BadInputError, match=r"body\.safetensors: its parts do not fit together"):
+        load_body_data(path)
 
 
 def test_a_body_cannot_be_written_into_a_missing_folder(tmp_path):

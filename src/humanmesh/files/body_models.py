@@ -82,6 +82,14 @@ def read_body(path: str | Path) -> BodyModelData:
         BadInputError: where it is not a body.
     """
     tensors, metadata = _read_safetensors(Path(path))
+    try:
+        return _assemble(tensors, metadata)
+    except (RuntimeError, IndexError, KeyError, ValueError) as error:
+        found = f"its parts do not fit together ({error})"
+        raise BadInputError(f"Body file {path}", found, "Get a fresh copy of it.") from error
+
+
+def _assemble(tensors: dict[str, Tensor], metadata: dict[str, str]) -> BodyModelData:
     keypoint_sets = sorted({name.split("/")[1] for name in tensors if name.startswith(_KEYPOINTS)})
     face_parts = tensors.get("face_parts")
     vertices = len(tensors["template"])
