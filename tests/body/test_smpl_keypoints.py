@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, H36M_17, LSP_14, SKELETONS, SMPL_24
+from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, H36M_17, LSP_14, MPII_16, SKELETONS, SMPL_24
 from humanmesh.body.smpl_keypoints import (
     EXTRA_JOINTS,
     SMPL_VERTEX_COUNT,
@@ -81,6 +81,7 @@ def test_a_cocoplus_regressor_serves_the_sets_that_it_contains(template, joint_r
     regressors = smpl_keypoint_regressors(template, joint_regressor, {"cocoplus19": cocoplus})
     assert torch.equal(regressors["cocoplus19"], cocoplus)
     assert torch.equal(regressors["lsp14"], cocoplus[:14])
+    assert torch.equal(regressors["mpii16"][MPII_16.index["neck"]], cocoplus[COCOPLUS_19.index["neck"]])
     assert torch.equal(regressors["coco17"][COCO_17.index["nose"]], cocoplus[COCOPLUS_19.index["nose"]])
 
 

@@ -2,14 +2,23 @@
 
 Three sources, best first: a regressor of that very set; SPIN's nine extra joints (Kolotouros et al. 2019); SMPL's
 own joints and single vertices. From the last, hips lie higher and closer together than data sets annotate them and
-the jaw, spine and head of Human3.6M and MPI-INF-3DHP are stand-ins, so errors measured with them are not a paper's.
+the thorax of MPII and the jaw and spine of Human3.6M and MPI-INF-3DHP are stand-ins, so errors measured with them are not a paper's.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, H36M_17, LSP_14, MPI_INF_3DHP_17, SMPL_24, Skeleton
+from humanmesh.body.skeletons import (
+    COCO_17,
+    COCOPLUS_19,
+    H36M_17,
+    LSP_14,
+    MPI_INF_3DHP_17,
+    MPII_16,
+    SMPL_24,
+    Skeleton,
+)
 
 SMPL_VERTEX_COUNT = 6890
 
@@ -24,10 +33,11 @@ EXTRA_JOINTS = (
 )  # fmt: skip
 """Rows of SPIN's J_regressor_extra.npy: four of LSP, pelvis and thorax of MPII, three of Human3.6M."""
 
+_OF_PHOTOS = (LSP_14, COCO_17, COCOPLUS_19, MPII_16)
+"""Sets annotated on photos, whose joints of one name are the same; the cocoplus regressor was learned from them."""
+
 _STAND_IN = {
-    LSP_14.name: {},
-    COCO_17.name: {},
-    COCOPLUS_19.name: {},
+    MPII_16.name: {"thorax": ("left_shoulder", "right_shoulder")},
     H36M_17.name: {"spine": ("spine2",), "jaw": ("head", "nose")},
     MPI_INF_3DHP_17.name: {"spine": ("spine1",)},
 }
@@ -55,18 +65,20 @@ def smpl_keypoint_regressors(
     rows = dict(zip(SMPL_24.joints, joint_regressor, strict=True))
     rows |= {name: _one_vertex(vertex, template) for name, vertex in _VERTEX_OF.items()}
     extra = dict(zip(EXTRA_JOINTS, given["extra"], strict=True)) if "extra" in given else {}
+    cocoplus = {}
+    if COCOPLUS_19.name in given:
+        regressor = sides_by_position(given[COCOPLUS_19.name], COCOPLUS_19, template)
+        cocoplus = dict(zip(COCOPLUS_19.joints, regressor, strict=True))
     regressors = {}
-    for skeleton in (LSP_14, COCO_17, COCOPLUS_19, H36M_17, MPI_INF_3DHP_17):
+    for skeleton in (*_OF_PHOTOS, H36M_17, MPI_INF_3DHP_17):
         names = _OTHER_NAME_IN_EXTRA.get(skeleton.name, {})
         extra_rows = {
-            joint: extra[name] for joint in skeleton.joints if (name := names.get(joint, joint)) in extra
+            joint: extra[names.get(joint, joint)]
+            for joint in skeleton.joints
+            if names.get(joint, joint) in extra
         }
-        own = rows | _stand_ins(skeleton, rows) | extra_rows
+        own = rows | _stand_ins(skeleton, rows) | extra_rows | (cocoplus if skeleton in _OF_PHOTOS else {})
         regressors[skeleton.name] = torch.stack([own[joint] for joint in skeleton.joints])
-    if COCOPLUS_19.name in given:
-        cocoplus = sides_by_position(given[COCOPLUS_19.name], COCOPLUS_19, template)
-        for skeleton in (LSP_14, COCO_17, COCOPLUS_19):
-            regressors[skeleton.name] = cocoplus[skeleton.indices_in(COCOPLUS_19)]
     if H36M_17.name in given:
         regressors[H36M_17.name] = sides_by_position(given[H36M_17.name], H36M_17, template)
     return regressors
@@ -92,5 +104,5 @@ def _one_vertex(vertex: int, template: Float[Tensor, "vertices 3"]) -> Float[Ten
 def _stand_ins(skeleton: Skeleton, rows: dict[str, Tensor]) -> dict[str, Tensor]:
     return {
         joint: torch.stack([rows[name] for name in names]).mean(0)
-        for joint, names in _STAND_IN[skeleton.name].items()
+        for joint, names in _STAND_IN.get(skeleton.name, {}).items()
     }
