@@ -2,7 +2,8 @@
 
 Three sources, best first: a regressor of that very set; SPIN's nine extra joints (Kolotouros et al. 2019); SMPL's
 own joints and single vertices. From the last, hips lie higher and closer together than data sets annotate them and
-the thorax of MPII and the jaw and spine of Human3.6M and MPI-INF-3DHP are stand-ins, so errors measured with them are not a paper's.
+the thorax of MPII and the jaw and spine of Human3.6M and MPI-INF-3DHP are stand-ins, so errors measured with them
+are not a paper's.
 """
 
 import torch
@@ -28,7 +29,7 @@ _VERTEX_OF = {
 }  # fmt: skip
 """Face: `smplx.vertex_ids` (0.1.28). Top of the head: SMPLify's `head_id` (Bogo et al. 2016)."""
 
-EXTRA_JOINTS = (
+EXTRA_JOINTS: tuple[str, ...] = (
     "right_hip", "left_hip", "neck", "head_top", "pelvis", "thorax", "spine", "jaw", "head",
 )  # fmt: skip
 """Rows of SPIN's J_regressor_extra.npy: four of LSP, pelvis and thorax of MPII, three of Human3.6M."""
