@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 from humanmesh.files.checkpoints import (
     download_imagenet,
     load_checkpoint,
@@ -202,6 +202,11 @@ def test_a_pth_file_without_tensors_is_refused(tmp_path: Path) -> None:
 def test_weights_that_are_there_are_not_fetched_again(tmp_path: Path) -> None:
     (tmp_path / "resnet50-0676ba61.pth").touch()
     assert download_imagenet("resnet50", tmp_path) == tmp_path / "resnet50-0676ba61.pth"
+
+
+def test_an_encoder_without_published_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="resnet18, resnet50"):
+        download_imagenet("mobilenet_v2_fpn", tmp_path)
 
 
 def test_without_a_network_the_remedy_says_where_to_put_the_file(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
-from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
 from humanmesh.files.writing import whole_file
 from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
@@ -219,8 +219,11 @@ def download_imagenet(encoder: str, folder: Path) -> Path:
     """torchvision's ImageNet weights of a ResNet, fetched into `folder` unless they are there.
 
     Raises:
+        UnknownNameError: where torchvision's weights do not fit that encoder.
         BadInputError: where they cannot be fetched, or differ from what torchvision published.
     """
+    if encoder not in IMAGENET_URLS:
+        raise UnknownNameError("encoder with ImageNet weights", encoder, list(IMAGENET_URLS))
     url = IMAGENET_URLS[encoder]
     path = folder / url.rsplit("/", 1)[1]
     if path.is_file():
