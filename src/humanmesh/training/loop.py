@@ -195,9 +195,13 @@ class _NumberedBatches(Dataset):
 
 def _batches(mixture: Mixture, start: int) -> Iterator[Batch]:
     """Batches from number `start` on, loaded by one process ahead of the training."""
-    numbers = range(start, 2**31)
     loader = DataLoader(
-        _NumberedBatches(mixture), batch_size=None, sampler=numbers, num_workers=1, prefetch_factor=4
+        _NumberedBatches(mixture),
+        batch_size=None,
+        sampler=range(start, 2**31),
+        num_workers=1,
+        prefetch_factor=4,
+        generator=torch.Generator(),  # its own, or the loader would draw from the one that dropout uses
     )
     return iter(loader)
 
