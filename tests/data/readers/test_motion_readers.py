@@ -271,6 +271,20 @@ def test_a_body_written_as_bvh_reads_back_as_the_same_pose(tmp_path):
     assert motion.frame_rate == pytest.approx(30, rel=1e-5)
 
 
+@pytest.mark.data
+def test_a_recording_means_the_same_in_bvh_as_in_acclaim(shared_data):
+    """The .bvh holds frames 1 and 5 of CMU's 02_03 (end sites left out) as converted by Bruce Hahne in 2008.
+
+    The .amc in the data folder keeps every fourth frame, so its first two are the same instants.
+    """
+    subject = shared_data / "mocap" / "cmu_asfamc" / "02"
+    converted = read_bvh(Path(__file__).with_name("cmu_02_03.bvh"))
+    original = read_asf_amc(subject / "02.asf", subject / "02_03.amc")
+    assert len(converted.rotations) == 2  # the T pose that the conversion puts first is gone
+    np.testing.assert_allclose(converted.rotations, original.rotations[:2], atol=1e-4)
+    np.testing.assert_allclose(converted.translation, original.translation[:2], atol=1e-4)
+
+
 def broken_bvh(text: str) -> dict[str, str]:
     """Ways to break a good BVH file: what the error must say -> the text."""
     lines = text.splitlines()
@@ -718,11 +732,31 @@ def real_clips(shared_data: Path) -> dict[str, tuple[SourceMotion, Motion, Corre
     }  # fmt: skip
 
 
+def arm_errors(source: SourceMotion, motion: Motion, correspondence: Correspondence) -> list[float]:
+    """Metres between shoulder-to-wrist of the source and of SMPL's rotations on the source's lengths, at worst."""
+    world = accumulate_turns(motion.rotations.double(), SMPL_PARENTS)
+    places = dict(zip(source.skeleton.joints, source.positions().unbind(1), strict=True))
+    errors = []
+    for side, outward in (("left", 1.0), ("right", -1.0)):
+        shoulder = places[correspondence.follows[f"{side}_shoulder"].first]
+        elbow, wrist = (
+            places[correspondence.limb_ends[f"{side}_{joint}"]] for joint in ("shoulder", "elbow")
+        )
+        along_x = torch.tensor([outward, 0, 0]).double()
+        arm = sum(
+            (end - start).norm(dim=1, keepdim=True) * (world[:, SMPL_24.index[f"{side}_{joint}"]] @ along_x)
+            for joint, start, end in (("shoulder", shoulder, elbow), ("elbow", elbow, wrist))
+        )
+        errors.append(float((arm - (wrist - shoulder)).norm(dim=1).max()))
+    return errors
+
+
 @pytest.mark.data
 def test_runners_of_every_source_keep_their_feet_and_wrists_and_run_forwards_on_bending_knees(shared_data):
     for name, (source, motion, correspondence) in real_clips(shared_data).items():
         joints = FEET_AND_WRISTS if name != "deepmimic" else ("left_ankle", "right_ankle")
         assert largest_distance(motion, source, correspondence, joints) < 0.001, name
+        assert max(arm_errors(source, motion, correspondence)) < 0.001, name
         world = accumulate_turns(motion.rotations, SMPL_PARENTS)
         path = motion.translation[-1] - motion.translation[0]
         facing = world[:, 0, :, 2].mean(0)

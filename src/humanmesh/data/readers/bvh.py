@@ -6,6 +6,7 @@ left, and its legs tell the unit of length, for a file says neither.
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.data.motion import (
-    CMU_ARM_TWISTS,
+    CMU_CORRESPONDENCE,
     Correspondence,
     Follows,
     Motion,
@@ -42,34 +43,57 @@ def _both_sides(table: dict[str, str]) -> dict[str, str]:
     return {f"{side}_{joint}": f"{side}{name}" for joint, name in table.items() for side in _SIDES}
 
 
-_LIMBS = _both_sides({
-    "hip": "upleg", "knee": "leg", "ankle": "foot",
-    "collar": "shoulder", "shoulder": "arm", "elbow": "forearm", "wrist": "hand",
-})  # fmt: skip
-_TOES = _both_sides({"foot": "toebase"})
-FAMILIES: dict[str, dict[str, str]] = {
-    "CMU": {
-        "pelvis": "hips", "spine1": "lowerback", "spine2": "spine", "spine3": "spine1", "neck": "neck1",
-        "head": "head", **_LIMBS, **_TOES,
-    },
-    "Mixamo": {
-        "pelvis": "hips", "spine1": "spine", "spine2": "spine1", "spine3": "spine2", "neck": "neck",
-        "head": "head", **_LIMBS, **_TOES,
-    },
-    "SMPL": {joint: joint.replace("_", "") for joint in SMPL_24.joints},
+_MIXAMO_NAMES = {
+    "pelvis": "hips", "spine1": "spine", "spine2": "spine1", "spine3": "spine2", "neck": "neck", "head": "head",
+    **_both_sides({
+        "hip": "upleg", "knee": "leg", "ankle": "foot", "foot": "toebase",
+        "collar": "shoulder", "shoulder": "arm", "elbow": "forearm", "wrist": "hand",
+    }),
 }  # fmt: skip
-"""Names of joints by family: SMPL joint -> the file's joint, as `plain_name` writes it."""
+_SEGMENT_ENDS = {
+    f"{side}_{joint}": f"{side}_{end}"
+    for side in _SIDES
+    for joint, end in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+}
+_NAMES_OF_CMU_BONES = {
+    "root": "hips", "lowerback": "lowerback", "upperback": "spine", "thorax": "spine1",
+    "lowerneck": "neck", "upperneck": "neck1", "head": "head",
+    **{
+        f"{side[0]}{bone}": f"{side}{name}"
+        for side in _SIDES
+        for bone, name in {
+            "femur": "upleg", "tibia": "leg", "foot": "foot", "toes": "toebase", "clavicle": "shoulder",
+            "humerus": "arm", "radius": "forearm", "wrist": "hand", "hand": "fingerbase",
+        }.items()
+    },
+}  # fmt: skip
+"""CMU's bone -> the joint at its start in the conversions to BVH, as `plain_name` writes it."""
+
+
+def _renamed(entry: Follows) -> Follows:
+    names = _NAMES_OF_CMU_BONES
+    return Follows(names[entry.first], names[entry.second] if entry.second else "", entry.share)
+
+
+FAMILIES: dict[str, Correspondence] = {
+    "CMU": Correspondence(
+        {joint: _renamed(entry) for joint, entry in CMU_CORRESPONDENCE.follows.items()},
+        {joint: _NAMES_OF_CMU_BONES[end] for joint, end in CMU_CORRESPONDENCE.limb_ends.items()},
+        CMU_CORRESPONDENCE.twists,
+    ),
+    "Mixamo": Correspondence(
+        {joint: Follows(name) for joint, name in _MIXAMO_NAMES.items()},
+        {joint: _MIXAMO_NAMES[end] for joint, end in _SEGMENT_ENDS.items()},
+    ),
+    # A skeleton with SMPL's names rests in SMPL's T, so its limbs need no turn.
+    "SMPL": Correspondence({joint: Follows(joint.replace("_", "")) for joint in SMPL_24.joints}, {}),
+}
+"""How SMPL's joints follow each family of names, as `plain_name` writes them."""
 
 _OPTIONAL = frozenset([
-    *_TOES,
-    "left_hand",
-    "right_hand",
-    "left_collar",
-    "right_collar",
-    "spine2",
-    "spine3",
-    "neck",
-])
+    "spine2", "spine3", "neck",
+    *(f"{side}_{joint}" for side in _SIDES for joint in ("foot", "hand", "collar", "wrist")),
+])  # fmt: skip
 """SMPL joints that move with their parent where the file has no such joint."""
 
 
@@ -114,6 +138,7 @@ def read_bvh_source(path: Path) -> SourceMotion:
     hierarchy, _, frames = path.read_text(encoding="utf-8", errors="replace").partition("MOTION")
     joints = _read_hierarchy(path, hierarchy)
     frame_time, values = _read_frames(path, frames, joints)
+    values = _without_exporters_t_pose(joints, values)
     parents = tuple(joint.parent for joint in joints)
     local, offsets, translation = _apply_channels(joints, values)
     skeleton = SourceSkeleton(tuple(joint.name for joint in joints), parents, offsets)
@@ -135,25 +160,30 @@ def correspondence_of(joints: set[str], source: str) -> Correspondence:
     Raises:
         BadInputError: naming the file and the joints that are not there.
     """
-    # Of two families with as many joints the longer one wins: CMU's names hold Mixamo's and more.
-    family = max(FAMILIES, key=lambda name: len(joints & set(FAMILIES[name].values())))
+    family = max(FAMILIES.values(), key=lambda family: len(joints & _followed(family.follows.values())))
     follows = {
-        joint: Follows(name)
-        for joint, name in FAMILIES[family].items()
-        if name in joints or joint not in _OPTIONAL
+        joint: entry
+        for joint, entry in family.follows.items()
+        if joint not in _OPTIONAL or _followed([entry]) <= joints
     }
-    # A skeleton with SMPL's names rests in SMPL's T; any other is turned limb by limb.
-    ends = {} if family == "SMPL" else {joint: FAMILIES[family][end] for joint, end in _SEGMENT_ENDS.items()}
-    correspondence = Correspondence(follows, ends, CMU_ARM_TWISTS if family == "CMU" else {})
+    correspondence = replace(family, follows=follows)
     require_joints(joints, correspondence, source)
     return correspondence
 
 
-_SEGMENT_ENDS = {
-    f"{side}_{joint}": f"{side}_{end}"
-    for side in _SIDES
-    for joint, end in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
-}
+def _followed(entries: Iterable[Follows]) -> set[str]:
+    return {name for entry in entries for name in (entry.first, entry.second) if name}
+
+
+def _without_exporters_t_pose(
+    joints: list[BvhJoint], values: Float[Tensor, "frames channels"]
+) -> Float[Tensor, "kept channels"]:
+    """CMU's conversions put a T pose, whose root is not turned at all, before the recording."""
+    is_cmu = any(joint.name == "lowerback" for joint in joints)
+    turned = [column for column, name in enumerate(joints[0].channels) if name.endswith("rotation")]
+    if is_cmu and not values[0, turned].any() and values[:, turned].any():
+        return values[1:]
+    return values
 
 
 def _frame_and_unit(skeleton: SourceSkeleton, source: str) -> tuple[Float[Tensor, "3 3"], float]:
