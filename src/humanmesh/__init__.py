@@ -1,1 +1,40 @@
-"""One photo in, a posed 3D human body mesh out."""
+"""One photo in, a posed 3D human body mesh out.
+
+model = humanmesh.load()
+person = model.recover("photo.jpg")[0]
+person.save("person.glb")
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from humanmesh.errors import HumanMeshError
+
+if TYPE_CHECKING:
+    from humanmesh.body.model import BodyModel
+    from humanmesh.inference import Recoverer
+
+__all__ = ["HumanMeshError", "load", "load_body"]
+
+
+def load(
+    weights: str | Path | None = None, body: str | Path = "anny", device: str | None = None
+) -> "Recoverer":
+    """A `Recoverer`: give it photos, and it gives people.
+
+    Args:
+        weights: a checkpoint; the bundled one where None.
+        body: "anny", the free body that is bundled, or the path of an SMPL file.
+        device: torch's name of a device; a GPU where there is one, else the processor.
+    """
+    from humanmesh import inference  # torch takes a second to import: not before it is needed
+
+    return inference.load(weights, body, device)
+
+
+def load_body(name_or_path: str | Path) -> "BodyModel":
+    """The body of that name ("anny") or file (SMPL .pkl or .npz): (pose, shape) -> vertices and joints."""
+    from humanmesh.body.model import BodyModel
+    from humanmesh.files.body_models import load_body_data
+
+    return BodyModel(load_body_data(name_or_path))

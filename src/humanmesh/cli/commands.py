@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command(
         "humanmesh.cli.predict", "Recover the person in each photo: meshes, pictures, numbers."
     ),
+    "train": Command("humanmesh.cli.train", "Train on packed photos, with or without 3D labels."),
     "doctor": Command("humanmesh.cli.doctor", "Show versions, devices, files and their licences."),
 }
 

@@ -31,8 +31,10 @@ class Arguments:
     """Share of each data set in a batch, as NAME SHARE pairs; by the square root of its size where not given."""
     motion: Path | None = None
     """.npz of motion-capture poses (`pose`, `clip`) for the adversary; needed by the paired and unpaired modes."""
-    weights: Path | None = None
-    """Weights to start from: a checkpoint of this project, or MoveNet Lightning's safetensors for the small encoder."""
+    weights: str | None = None
+    """A checkpoint of this project to start from; "default" names the bundled one."""
+    encoder_weights: Path | None = None
+    """Weights for the encoder alone: MoveNet Lightning's safetensors for mobilenet_v2_fpn, ImageNet's for a ResNet."""
     body: str = "anny"
     """"anny", or the path of an SMPL file."""
     max_time: float | None = None

@@ -18,3 +18,13 @@ def asset_path(name: str) -> Path:
             "bundled file", path, "Reinstall the package: python -m pip install --force-reinstall humanmesh."
         )
     return path
+
+
+BUNDLED_WEIGHTS = ("default",)
+"""Names of the weights that come with the package."""
+
+
+def weights_path(name_or_path: str | Path) -> Path:
+    """Path of bundled weights by name, or the path that was given."""
+    name = str(name_or_path)
+    return asset_path(f"weights_{name}.safetensors") if name in BUNDLED_WEIGHTS else Path(name)

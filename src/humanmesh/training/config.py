@@ -158,8 +158,10 @@ class SessionConfig:
     """Share of each data set in a batch, by name; by the square root of its size where not given."""
     motion: Path | None = None
     """.npz of poses (`pose` (N, 72), `clip` (N,)) for the adversary."""
-    weights: Path | None = None
-    """Weights to start from."""
+    weights: str | None = None
+    """A checkpoint of this project to start from, made for the same network: a path, or "default"."""
+    encoder_weights: Path | None = None
+    """Weights of another task for the encoder alone: MoveNet Lightning or ImageNet."""
     body: str = "anny"
     """"anny", or the path of an SMPL file."""
     resume: bool = False

@@ -1,5 +1,6 @@
 """A training from files to files: data, starting weights, loop, weights."""
 
+import logging
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,15 +12,17 @@ from humanmesh.data.mixing import Mixture
 from humanmesh.data.pool import BodyPool, balanced_pool
 from humanmesh.data.shards import ShardSource
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
-from humanmesh.files.checkpoints import is_checkpoint, load_checkpoint, load_movenet, save_checkpoint
-from humanmesh.network.encoder import MobileNetV2
+from humanmesh.files.checkpoints import load_checkpoint, load_imagenet, load_movenet, save_checkpoint
 from humanmesh.network.recovery import Recovery, build_recovery
 from humanmesh.training.config import SessionConfig, TrainConfig
 from humanmesh.training.loop import CHECKPOINT, Trainer, fit
 from humanmesh.training.watch import HoldOutWatch
 
 WEIGHTS = "weights.safetensors"
+ENCODER_STARTS = {"mobilenet_v2_fpn": load_movenet, "resnet18": load_imagenet, "resnet50": load_imagenet}
+"""How each encoder starts from weights of another task."""
 _HELD_OUT = "_held_out"
 
 
@@ -28,6 +31,7 @@ def train(config: TrainConfig, session: SessionConfig) -> dict[str, float]:
     sources = shard_sources(session.shards)
     training = {name: source for name, source in sources.items() if not name.endswith(_HELD_OUT)}
     watched = [source for name, source in sources.items() if name.endswith(_HELD_OUT)]
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=session.device, devices=session.devices, strategy=session.strategy,
         num_nodes=session.nodes, precision=config.precision,
@@ -95,21 +99,17 @@ def read_pool(path: Path) -> BodyPool:
 def _network(config: TrainConfig, session: SessionConfig) -> Recovery:
     torch.manual_seed(config.seed)  # initial weights and dropout of this process, which is ours
     network = build_recovery(config.network, load_body_data(session.body))
-    if session.weights is None or session.resume:
+    if session.resume:
         return network
-    if is_checkpoint(session.weights):
-        start = load_checkpoint(session.weights)
+    if session.encoder_weights is not None:
+        ENCODER_STARTS[config.network.encoder](session.encoder_weights, network.encoder)
+    if session.weights is not None:
+        start = load_checkpoint(weights_path(session.weights))
         if start.config != config.network:
             raise BadInputError(
                 f"weights {session.weights}", f"made for {start.config}", "Train with that network."
             )
         network.load_state_dict(start.state)
-    elif isinstance(network.encoder, MobileNetV2):
-        load_movenet(session.weights, network.encoder)
-    else:
-        raise BadInputError(
-            f"weights {session.weights}", "not a checkpoint of this project", "Convert them first."
-        )
     return network
 
 
