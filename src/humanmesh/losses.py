@@ -21,7 +21,7 @@ def reprojection_loss(
     target: Float[Tensor, "batch keypoints 2"],
     weights: Float[Tensor, "batch keypoints"],
 ) -> Float[Tensor, ""]:
-    """L1 distance in crop units, mean over the coordinates of visible keypoints (Kanazawa et al. 2018, eq. 2)."""
+    """L1 distance in crop units, mean over the coordinates of visible keypoints (Kanazawa et al. 2018, section 3.2)."""
     return weighted_mean((predicted - target).abs().mean(-1), weights)
 
 
@@ -37,7 +37,7 @@ def squared_joint_loss(
     target: Float[Tensor, "batch joints 3"],
     weights: Float[Tensor, "batch joints"],
 ) -> Float[Tensor, ""]:
-    """Half the mean squared coordinate difference, metres^2 (eq. 5, with the factor of the authors' code)."""
+    """Half the mean squared coordinate difference, metres^2 (the paper's 3D joint loss, with the factor of the authors' code)."""
     return 0.5 * weighted_mean((predicted - target).square().mean(-1), weights)
 
 
@@ -57,7 +57,7 @@ def squared_parameter_loss(
     target_shape: Float[Tensor, "batch shapes"],
     weights: Float[Tensor, "batch"],
 ) -> Float[Tensor, ""]:
-    """Half the mean squared difference of the 216 entries of the rotations and the 10 of shape (eq. 6)."""
+    """Half the mean squared difference of the 216 entries of the rotations and the 10 of shape (the paper's SMPL loss)."""
     difference = torch.cat([(rotations - target_rotations).flatten(1), shape - target_shape], 1)
     return 0.5 * weighted_mean(difference.square().mean(1), weights)
 
@@ -125,12 +125,12 @@ def heatmap_loss(
 
 
 def encoder_adversarial_loss(scores: Float[Tensor, "samples discriminators"]) -> Float[Tensor, ""]:
-    """sum_i E[(D_i(E(I)) - 1)^2] (Kanazawa et al. 2018, eq. 7)."""
+    """sum_i E[(D_i(E(I)) - 1)^2] (Kanazawa et al. 2018, section 3.3)."""
     return (scores - 1).square().sum(1).mean()
 
 
 def discriminator_loss(
     real: Float[Tensor, "reals discriminators"], fake: Float[Tensor, "fakes discriminators"]
 ) -> Float[Tensor, ""]:
-    """sum_i E_data[(D_i - 1)^2] + E_E[D_i^2] (Kanazawa et al. 2018, eq. 8)."""
+    """sum_i E_data[(D_i - 1)^2] + E_E[D_i^2] (Kanazawa et al. 2018, section 3.3)."""
     return (real - 1).square().sum(1).mean() + fake.square().sum(1).mean()

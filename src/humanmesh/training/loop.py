@@ -214,7 +214,7 @@ def _optimizer(network: Recovery, settings: OptimizerConfig) -> torch.optim.Opti
     ]
     if settings.name == "adam":
         return torch.optim.Adam(groups)
-    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
 
 
 def _discriminator_optimizer(discriminator: nn.Module, settings: OptimizerConfig) -> torch.optim.Optimizer:

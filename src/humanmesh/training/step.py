@@ -50,7 +50,7 @@ def _root_relative(points: Tensor) -> Tensor:
 
 
 def hmr_terms(output: RecoveryOutput, batch: Batch) -> Terms:
-    """The paper's terms, on the last round (eq. 1 to 6); 3D on the 14 LSP joints."""
+    """The paper's terms, on the last round (section 3.2); 3D on the 14 LSP joints."""
     last = output.last
     return {
         "reprojection": losses.reprojection_loss(last.keypoints_2d, batch.keypoints_2d, batch.weights_2d),
