@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,20 +68,52 @@ def test_theta_poses_the_very_body_of_the_vertices(model, photo):
     np.testing.assert_allclose(body.joints[0].numpy() + person.translation, person.joints, atol=2e-5)
 
 
-def test_both_cameras_put_the_bodys_origin_at_one_place(model, photo):
-    person = model.recover(photo, BOXES)[0]
+def weak_keypoints(person) -> np.ndarray:
+    """Where the crop's camera sees the person's keypoints, in photo pixels."""
     weak = person.weak_camera
-    crop = torch.tensor([[weak.translation]]) * weak.scale
-    by_crop = apply(torch.from_numpy(weak.photo_from_crop[None]), crop)[0].numpy()
-    np.testing.assert_allclose(person.camera.project(person.translation[None]), by_crop, atol=1e-2)
+    points = person.keypoints_3d("cocoplus19") - person.translation
+    crop = weak.scale * (points[:, :2] + np.float32(weak.translation))
+    return apply(torch.from_numpy(weak.photo_from_crop[None]), torch.from_numpy(crop[None]))[0].numpy()
+
+
+def test_from_far_away_both_cameras_see_the_same(model, photo):
+    person = model.recover(photo, BOXES, focal_length=50000.0)[0]
+    np.testing.assert_allclose(person.keypoints_2d("cocoplus19"), weak_keypoints(person), atol=0.5)
+    weak = person.weak_camera
     assert person.theta[:3].tolist() == pytest.approx([weak.scale, *weak.translation])
+
+
+def test_from_near_the_photos_camera_sees_nearly_what_the_crops_does(model, photo):
+    person = model.recover(photo, BOXES)[0]
+    gap = np.linalg.norm(person.keypoints_2d("cocoplus19") - weak_keypoints(person), axis=1)
+    assert gap.mean() < 3
 
 
 def test_focal_length_is_the_diagonal_unless_given(model, photo):
     assert model.recover(photo, BOXES)[0].camera.focal_length == pytest.approx(200)  # 120, 160, 200
-    near, far = (model.recover(photo, BOXES, focal_length=f)[0] for f in (100.0, 400.0))
-    assert far.translation[2] == pytest.approx(4 * near.translation[2], rel=1e-4)
+    near, far = (model.recover(photo, BOXES, focal_length=f)[0] for f in (5000.0, 20000.0))
+    assert far.translation[2] == pytest.approx(4 * near.translation[2], rel=0.02)
     assert near.camera.principal_point == (80.0, 60.0)
+
+
+def test_negative_scale_is_the_same_picture_of_a_body_turned_in_it(model, photo):
+    upside_down = copy.deepcopy(model.network)
+    mean = upside_down.regressor.state.mean
+    for parameter in upside_down.regressor.fc3.parameters():
+        parameter.data.zero_()
+    mean.data[0] = -0.9
+    person = Recoverer(upside_down, model.body, None, crop_size=192).recover(
+        photo, BOXES, focal_length=50000.0
+    )[0]
+    mean.data[0] = 0.9
+    upright = Recoverer(upside_down, model.body, None, crop_size=192).recover(
+        photo, BOXES, focal_length=50000.0
+    )[0]
+    assert person.weak_camera.scale == pytest.approx(0.9)
+    centre = np.float32([55, 60])  # the middle of the first box
+    turned = centre - (person.keypoints_2d("lsp14") - centre)
+    np.testing.assert_allclose(turned, upright.keypoints_2d("lsp14"), atol=0.5)
+    np.testing.assert_allclose(person.keypoints_2d("cocoplus19"), weak_keypoints(person), atol=0.5)
 
 
 def test_path_image_and_array_of_one_photo_give_one_answer(model, photo, tmp_path):

@@ -34,6 +34,7 @@ from humanmesh.geometry.cameras import (
     default_focal_length,
     translation_camera_from_body,
 )
+from humanmesh.geometry.placement import translation_of_best_fit
 from humanmesh.geometry.rotations import matrix_to_axis_angle
 from humanmesh.network.finder import PersonFinder
 from humanmesh.network.recovery import Recovery, RecoveryOutput
@@ -49,6 +50,12 @@ KEYPOINTS_OF_BODY = 0.92
 """Longer side of the box of the keypoints in units of that of the whole body: soles, finger tips and hair lie outside."""
 REFINEMENTS = 1
 """Times that the crop of a person found without a box is drawn again round the recovered body."""
+KEPT_CONFIDENCE = 0.8
+"""Share of the confidence of the first crop that the second must keep, or the first is taken."""
+SMALLEST_SCALE = 0.05
+"""Crop half-widths per metre: a smaller answer is raised to it, which keeps people nearer than infinity."""
+TRUSTED_DEPTH_RATIO = 1.5
+"""How far the depth of the best fit may be from that of the closed form."""
 
 _CHUNK = 16
 """Crops that go through the network at once, which bounds the memory."""
@@ -201,6 +208,8 @@ class _Answers:
     shape: Float[Tensor, "crops 10"]
     scale: Float[Tensor, "crops"]
     translation: Float[Tensor, "crops 2"]
+    keypoints_body: Float[Tensor, "crops keypoints 3"]
+    """Metres, axes of the camera frame, origin of the body."""
     keypoints_crop: Float[Tensor, "crops keypoints 2"]
     confidences: Float[Tensor, "crops"]
     """Mean height of the peaks of the keypoint heat maps; NaN where the network has none."""
@@ -317,12 +326,30 @@ class Recoverer:
         seen = _Crops(numbers, _crops_round(torch.stack([person.keypoints for _, person in found])))
         answers = self._ask(photos, seen)
         for _ in range(REFINEMENTS):
-            seen = _Crops(numbers, _crops_round(crops.apply(seen.photo_from_crop, answers.keypoints_crop)))
-            answers = self._ask(photos, seen)
+            seen, answers = self._look_again(photos, seen, answers)
         scores = torch.tensor([person.score for _, person in found])
         built = self._people(photos, seen, answers, scores, focal_length)
         for number, person in zip(numbers, built, strict=True):
             people[number].append(person)
+
+    def _look_again(
+        self, photos: Sequence[Tensor], seen: _Crops, answers: _Answers
+    ) -> tuple[_Crops, _Answers]:
+        """The answers for crops round the recovered bodies; the old ones where the person got lost there."""
+        round_body = _crops_round(crops.apply(seen.photo_from_crop, answers.keypoints_crop))
+        again = _Crops(seen.photos, round_body)
+        new = self._ask(photos, again)
+        is_lost = new.confidences < KEPT_CONFIDENCE * answers.confidences
+        matrix = torch.where(is_lost[:, None, None], seen.crop_from_photo, round_body)
+        kept = {
+            entry.name: torch.where(
+                is_lost.view(-1, *[1] * (getattr(new, entry.name).dim() - 1)),
+                getattr(answers, entry.name),
+                getattr(new, entry.name),
+            )
+            for entry in fields(_Answers)
+        }
+        return _Crops(seen.photos, matrix), _Answers(**kept)
 
     @property
     def _has_heatmaps(self) -> bool:
@@ -353,9 +380,8 @@ class Recoverer:
         sizes = [(photos[number].shape[2], photos[number].shape[1]) for number in seen.photos]
         focal = [focal_length or default_focal_length(float(size[0]), float(size[1])) for size in sizes]
         camera = PerspectiveCamera(torch.tensor(focal), torch.tensor(sizes) / 2)
-        weak = WeakPerspectiveCamera(answers.scale, answers.translation)
         photo_from_crop = seen.photo_from_crop
-        translation = translation_camera_from_body(weak, photo_from_crop, camera)
+        translation = _place(answers, photo_from_crop, camera)
         posed = self.body(answers.rotations.to(self.device), answers.shape.to(self.device))
         axis_angle = matrix_to_axis_angle(answers.rotations).flatten(1)
         theta = torch.cat([answers.scale[:, None], answers.translation, axis_angle, answers.shape], 1)
@@ -482,20 +508,41 @@ def _answers(output: RecoveryOutput) -> _Answers:
     last = output.last
     seen = output.seen
     confidences = torch.full_like(last.camera.scale, math.nan) if seen is None else seen.confidences.mean(1)
+    # A negative scale is the same picture as a positive one of a body turned by half a turn about the optical axis:
+    # s (X + t) = -s (-X - t), and x and y of the body change their signs in that turn.
+    sign = torch.where(last.camera.scale < 0, -1.0, 1.0)
+    half_turn = torch.stack([sign, sign, torch.ones_like(sign)], 1)
+    rotations = torch.cat([half_turn[:, None, :, None] * last.rotations[:, :1], last.rotations[:, 1:]], 1)
     return _Answers(
-        rotations=last.rotations.cpu(),
+        rotations=rotations.cpu(),
         shape=last.shape.cpu(),
-        scale=last.camera.scale.cpu(),
-        translation=last.camera.translation.cpu(),
+        scale=last.camera.scale.abs().clamp_min(SMALLEST_SCALE).cpu(),
+        translation=(sign[:, None] * last.camera.translation).cpu(),
+        keypoints_body=(half_turn[:, None] * last.keypoints_3d).cpu(),
         keypoints_crop=last.keypoints_2d.cpu(),
         confidences=confidences.cpu(),
     )
 
 
+def _place(
+    answers: _Answers, photo_from_crop: Float[Tensor, "crops 3 3"], camera: PerspectiveCamera
+) -> Float[Tensor, "crops 3"]:
+    """Metres in the photo's camera: where it sees the keypoints nearest to where the crop's camera does.
+
+    Where that depth is far from the closed form (a body closer than its own length), the closed form stands.
+    """
+    weak = WeakPerspectiveCamera(answers.scale, answers.translation)
+    simple = translation_camera_from_body(weak, photo_from_crop, camera)
+    wanted = crops.apply(photo_from_crop, answers.keypoints_crop)
+    best = translation_of_best_fit(answers.keypoints_body, wanted, camera)
+    ratio = best[:, 2:] / simple[:, 2:]
+    return torch.where((ratio > 1 / TRUSTED_DEPTH_RATIO) & (ratio < TRUSTED_DEPTH_RATIO), best, simple)
+
+
 def _check_answers(answers: _Answers) -> None:
     """Refuse what no body can stand for; only broken weights answer so."""
     values = torch.cat([answers.rotations.flatten(1), answers.shape, answers.translation], 1)
-    if not bool(values.isfinite().all() and (answers.scale > 0).all()):
+    if not bool(values.isfinite().all() and answers.scale.isfinite().all()):
         raise BadInputError("Weights", "their answer is no body", "Use weights whose training went well.")
 
 
