@@ -213,23 +213,32 @@ def test_group_means_leave_missing_frames_out():
     assert list(means) == ["b", "a"]
 
 
+def mean_of(totals: torch.Tensor) -> torch.Tensor:
+    return totals[:, 0] / totals[:, 1]
+
+
+def interval_of_mean(values: torch.Tensor, seed: int, resamples: int) -> metrics.Interval:
+    sums = torch.stack([values, torch.ones_like(values)], 1)
+    return metrics.bootstrap_interval(sums, mean_of, torch.Generator().manual_seed(seed), resamples=resamples)
+
+
 def test_the_bootstrap_interval_of_a_mean_agrees_with_the_normal_one():
     values = torch.randn(400, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = metrics.bootstrap_interval(
-        400, lambda rows: float(values[rows].mean()), torch.Generator().manual_seed(2), resamples=2000
-    )
+    found = interval_of_mean(values, 2, 2000)
     half = 1.96 * float(values.std()) / math.sqrt(400)
     assert found.low == pytest.approx(float(values.mean()) - half, abs=0.15 * half)
     assert found.high == pytest.approx(float(values.mean()) + half, abs=0.15 * half)
 
 
 def test_the_same_generator_gives_the_same_interval():
-    def draw() -> metrics.Interval:
-        return metrics.bootstrap_interval(
-            9, lambda rows: float(rows.sum()), torch.Generator().manual_seed(3), resamples=20
-        )
+    values = torch.arange(9, dtype=torch.float64)
+    assert interval_of_mean(values, 3, 20) == interval_of_mean(values, 3, 20)
 
-    assert draw() == draw()
+
+def test_the_interval_of_one_sample_is_that_sample_and_of_none_is_unknown():
+    one = interval_of_mean(torch.tensor([7.0], dtype=torch.float64), 0, 10)
+    assert (one.low, one.high) == (7.0, 7.0)
+    assert math.isnan(interval_of_mean(torch.zeros(0, dtype=torch.float64), 0, 10).low)
 
 
 def test_rank_correlation_agrees_with_scipy_with_ties():

@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
         "humanmesh.cli.predict", "Recover the person in each photo: meshes, pictures, numbers."
     ),
     "train": Command("humanmesh.cli.train", "Train on packed photos, with or without 3D labels."),
+    "evaluate": Command("humanmesh.cli.evaluate", "Measure weights or predictions by a published protocol."),
     "doctor": Command("humanmesh.cli.doctor", "Show versions, devices, files and their licences."),
 }
 

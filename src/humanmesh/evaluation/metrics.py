@@ -260,29 +260,33 @@ class Interval:
 
 
 def bootstrap_interval(
-    count: int,
-    statistic: Callable[[Int64[Tensor, "drawn"]], float],
+    sums: Float64[Tensor, "samples columns"],
+    statistic: Callable[[Float64[Tensor, "resamples columns"]], Float64[Tensor, "resamples"]],
     generator: torch.Generator,
     *,
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Interval:
-    """Percentile bootstrap (Efron 1979) of a statistic of `count` samples drawn with replacement.
+    """Percentile bootstrap (Efron 1979) of a statistic of sums over samples, which are drawn with replacement.
 
-    Frames of one video are not independent; count sequences, not frames, where there are any.
+    Frames of one video are not independent: sum them first and let sequences be the samples.
 
     Args:
-        count: Samples.
-        statistic: From rows of samples to the figure.
+        sums: What each sample adds: an error and a 1, hits and trials of each joint, pixels of each kind.
+        statistic: From sums over samples to the figure.
         generator: Where chance comes from.
         resamples: How often to draw.
         level: Share of the draws that lie within the interval.
     """
+    count = len(sums)
     if count == 0:
         return Interval(float("nan"), float("nan"))
-    draws = [float(statistic(torch.randint(count, (count,), generator=generator))) for _ in range(resamples)]
+    totals = []
+    for _ in range(resamples):
+        drawn = torch.randint(count, (count,), generator=generator)
+        totals.append(torch.bincount(drawn, minlength=count).double() @ sums)
+    values = statistic(torch.stack(totals))
     tail = (1 - level) / 2
-    values = torch.tensor(draws, dtype=torch.float64)
     low, high = torch.nanquantile(values, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return Interval(low, high)
 

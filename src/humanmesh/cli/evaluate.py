@@ -1,0 +1,124 @@
+"""Measure weights, or the predictions of another system, by a published protocol.
+
+It prints the protocol in one line, how many people were measured, the figures with their 95 % intervals, and what others
+printed. Protocols and layouts of the data sets are told in docs/evaluation.md.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from humanmesh.errors import BadInputError
+
+if TYPE_CHECKING:
+    from humanmesh.body.parameters import BodyModelData
+    from humanmesh.evaluation.measuring import TruthBodies
+    from humanmesh.evaluation.predictors import Predictor
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Options of `humanmesh evaluate`."""
+
+    protocol: str
+    """Name of a protocol, such as lspet-pck, ccp-silhouette, exercises-pck, synthetic, h36m-p1; a wrong name lists all."""
+    data: Path
+    """Folder (or file) of the data set."""
+    weights: Path | None = None
+    """Checkpoint (.safetensors); the bundled weights where None."""
+    body: str = "anny"
+    """Body: "anny" (bundled) or the path of a body file such as SMPL's."""
+    truth_bodies: Path | None = None
+    """Folder with SMPL's male and female files, for data sets that give pose and shape of a gendered body (3DPW)."""
+    limit: int | None = None
+    """Measure only so many people, evenly spaced."""
+    resume: Path | None = None
+    """File that keeps what is measured; an interrupted run goes on from it."""
+    device: str | None = None
+    """Device as PyTorch names it, such as cpu or cuda:0; a GPU where there is one, where None."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the result as JSON on standard output, and nothing else there."""
+
+
+def run(arguments: Arguments) -> int:
+    """Measure and print.
+
+    Raises:
+        HumanMeshError: where the protocol, the data or the weights cannot be used.
+    """
+    from humanmesh.data.readers import ReadReport
+    from humanmesh.evaluation.benchmark import evaluate, some_of
+    from humanmesh.evaluation.cases import load_cases
+    from humanmesh.evaluation.protocols import protocol_by_name
+    from humanmesh.evaluation.tables import text_table
+
+    if arguments.limit is not None and arguments.limit < 1:
+        raise BadInputError("--limit", f"{arguments.limit}", "Give a number of people, at least 1.")
+    protocol = protocol_by_name(arguments.protocol)
+    report = ReadReport()
+    cases = load_cases(protocol, arguments.data, report)
+    cases, protocol = some_of(cases, protocol, arguments.limit)
+    predictor, bodies = _system(arguments)
+    with _progress(len(cases)) as advance:
+        result = evaluate(
+            cases, predictor, protocol, bodies,
+            left_out=dict(report.counts), resume=arguments.resume, advance=advance,
+        )  # fmt: skip
+    print(json.dumps(result.as_json(), indent=1) if arguments.json else text_table([result]))
+    return 0
+
+
+def _system(arguments: Arguments) -> "tuple[Predictor, TruthBodies]":
+    from humanmesh.evaluation.measuring import TruthBodies
+    from humanmesh.evaluation.predictors import NetworkPredictor
+    from humanmesh.files.assets import asset_path
+    from humanmesh.inference import DEFAULT_WEIGHTS, load
+
+    path = asset_path(DEFAULT_WEIGHTS) if arguments.weights is None else arguments.weights
+    recoverer = load(arguments.weights, arguments.body, arguments.device)
+    name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]} on {arguments.body}"
+    predictor = NetworkPredictor(name, recoverer.network, recoverer.body, recoverer.crop_size)
+    return predictor, TruthBodies(_truth_bodies(recoverer.body.data, arguments.truth_bodies))
+
+
+def _truth_bodies(own: "BodyModelData", folder: Path | None) -> dict:
+    from humanmesh.body.model import BodyModel
+    from humanmesh.files.body_models import load_body_data
+
+    models = {"": BodyModel(own.to(device="cpu"))}
+    for gender, letter in (("male", "m"), ("female", "f")):
+        if folder is not None:
+            models[gender] = BodyModel(load_body_data(_gendered_file(folder, gender, letter)))
+    return models
+
+
+def _gendered_file(folder: Path, gender: str, letter: str) -> Path:
+    names = (f"SMPL_{gender.upper()}.pkl", f"SMPL_{gender.upper()}.npz", f"basicModel_{letter}_lbs_10_207_0_v1.0.0.pkl",
+             f"basicmodel_{letter}_lbs_10_207_0_v1.0.0.pkl", f"basicmodel_{letter}_lbs_10_207_0_v1.1.0.pkl")  # fmt: skip
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise BadInputError(
+        f"Folder {folder}", f"no {gender} body in it", f"Wanted is one of {', '.join(names)}."
+    )
+
+
+@contextmanager
+def _progress(total: int) -> Generator[Callable[[int], None], None, None]:
+    """A bar on standard error; none where nobody looks."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("people", total=total)
+        yield lambda done: bar.update(task, completed=done)

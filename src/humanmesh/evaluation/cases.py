@@ -1,0 +1,394 @@
+"""The people whom a protocol measures, with their truth, from every data set in one form."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from humanmesh.body.skeletons import COCOPLUS_19, Skeleton
+from humanmesh.data.annotation import Annotation
+from humanmesh.data.readers import (
+    ReadReport,
+    ReadRules,
+    read_ccp,
+    read_coco,
+    read_h36m,
+    read_lsp,
+    read_lspet,
+    read_mpi_inf_3dhp_npz,
+    read_mpi_inf_3dhp_test,
+    read_person_mask,
+    read_pw3d,
+    read_spin,
+)
+from humanmesh.data.splits import HOLD_OUTS
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.evaluation.protocols import Protocol, Selection
+from humanmesh.files.images import pixels_of_array
+
+
+@dataclass(frozen=True)
+class Truth3D:
+    """Joints of one person."""
+
+    points: Float[np.ndarray, "joints 3"]
+    """Metres, camera frame."""
+    weights: Float[np.ndarray, "joints"]
+    """0 where a joint is not known."""
+
+
+@dataclass(frozen=True)
+class TruthBody:
+    """Pose and shape of one person."""
+
+    rotations: Float[np.ndarray, "24 3 3"] | None
+    """Matrices, the first in the camera frame; None where `pose` is given."""
+    pose: Float[np.ndarray, "72"] | None
+    """Axis-angle, the first in the camera frame."""
+    shape: Float[np.ndarray, "10"]
+    gender: str = ""
+    """"male", "female", or empty: the body that the prediction has."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One person to measure."""
+
+    record: str
+    """What names the person in the data set."""
+    load_pixels: Callable[[], Tensor]
+    """Reads the photo, (3, H, W) in [0, 1], as it was annotated (not turned by EXIF)."""
+    skeleton: Skeleton
+    """Names of the rows of the truth."""
+    keypoints_2d: Float[np.ndarray, "joints 2"]
+    """Photo pixels."""
+    weights_2d: Float[np.ndarray, "joints"]
+    """0 where not known, a machine's score where a machine labelled."""
+    box: Float[np.ndarray, "4"] | None = None
+    """The data set's own."""
+    truth_3d: Truth3D | None = None
+    body: TruthBody | None = None
+    load_mask: Callable[[], np.ndarray] | None = None
+    """Reads the person's mask, (H, W) bool."""
+    load_parts: Callable[[], np.ndarray] | None = None
+    """Reads part labels, (H, W): 0 background, 255 left open."""
+    tags: dict[str, str] = field(default_factory=dict)
+    image: str = ""
+    """Name of the photo's file, by which predictions of other systems may refer to it."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """How the files of a data set lie, and who reads them."""
+
+    read: Callable[[Path, ReadReport], list[Case]]
+    needs: tuple[str, ...]
+    """Patterns relative to the folder; each must match a file."""
+    layout: str
+    """The same for people: a tree."""
+    source: str
+    """Where a user obtains it."""
+
+
+def load_cases(protocol: Protocol, path: Path, report: ReadReport) -> list[Case]:
+    """The people whom the protocol measures, in the order of the data set.
+
+    Raises:
+        MissingAssetError: where there is nothing at the path.
+        BadInputError: where files are missing, with the layout that is wanted; or where nobody is left to measure.
+    """
+    data_set = DATA_SETS[protocol.data_set]
+    check_layout(data_set, path)
+    cases = [case for case in data_set.read(path, report) if is_selected(case, protocol)]
+    if not cases:
+        found = f"nobody whom the protocol {protocol.name} measures ({protocol.selection.sentence})"
+        raise BadInputError(
+            f"{path}, of which {report.kept} people were read", found, f"Wanted is:\n{data_set.layout}"
+        )
+    return cases
+
+
+def check_layout(data_set: DataSet, path: Path) -> None:
+    """Compare a folder (or file) with what the data set needs.
+
+    Raises:
+        MissingAssetError: where there is nothing at the path.
+        BadInputError: naming the file that is missing, the layout, and where to get it.
+    """
+    help_text = f"Wanted is:\n{data_set.layout}\nIt comes from {data_set.source}."
+    if not path.exists():
+        raise MissingAssetError("data set", path, help_text)
+    if path.is_file():
+        return
+    for pattern in data_set.needs:
+        if next(path.glob(pattern), None) is None:
+            raise BadInputError(f"Data set {path}", f"no {pattern} in it", help_text)
+
+
+def is_selected(case: Case, protocol: Protocol) -> bool:
+    """Whether a protocol measures this person."""
+    selection = protocol.selection
+    return (
+        _has_tags(case, selection)
+        and _has_number(case, selection)
+        and (case.load_mask is not None or not selection.with_mask)
+        and int((case.weights_2d > protocol.minimum_weight).sum()) >= selection.minimum_joints
+        and (not selection.held_out or _is_held_out(case, protocol.data_set))
+    )
+
+
+def _has_tags(case: Case, selection: Selection) -> bool:
+    if any(case.tags.get(tag) not in values for tag, values in selection.keep.items()):
+        return False
+    return not any(
+        all(case.tags.get(tag) == value for tag, value in tags.items()) for tags in selection.leave_out
+    )
+
+
+def _has_number(case: Case, selection: Selection) -> bool:
+    if selection.every > 1 and (int(case.tags.get("frame", "1")) - 1) % selection.every:
+        return False
+    if selection.records is None:
+        return True
+    first, last = selection.records
+    return first <= int("".join(filter(str.isdigit, case.record))) <= last
+
+
+def _is_held_out(case: Case, data_set: str) -> bool:
+    stub = Annotation(Path(case.image), case.skeleton, case.keypoints_2d, case.weights_2d, source=data_set)
+    return HOLD_OUTS[data_set](stub)
+
+
+_ALL = ReadRules(minimum_joints=0)
+"""The protocol says whom to leave out, not the reader."""
+
+
+def _cases(annotations: list[Annotation]) -> list[Case]:
+    return [case_of(annotation) for annotation in annotations]
+
+
+def case_of(annotation: Annotation) -> Case:
+    """A reader's record as a case."""
+    truth = body = None
+    if annotation.keypoints_3d is not None and annotation.weights_3d is not None:
+        truth = Truth3D(annotation.keypoints_3d, annotation.weights_3d)
+    if annotation.pose is not None and annotation.shape is not None:
+        body = TruthBody(None, annotation.pose, annotation.shape, annotation.tags.get("gender", ""))
+    return Case(
+        record=annotation.record,
+        load_pixels=lambda: read_as_annotated(annotation.image),
+        skeleton=annotation.skeleton,
+        keypoints_2d=annotation.keypoints_2d,
+        weights_2d=annotation.weights_2d,
+        box=annotation.box,
+        truth_3d=truth,
+        body=body,
+        tags=annotation.tags,
+        image=str(annotation.image),
+    )
+
+
+def read_as_annotated(path: Path) -> Float[Tensor, "3 height width"]:
+    """RGB in [0, 1] as stored: annotations were made on the stored rows and columns."""
+    with Image.open(path) as photo:
+        return pixels_of_array(np.asarray(photo.convert("RGB")))
+
+
+def _read_ccp(path: Path, report: ReadReport) -> list[Case]:
+    people = read_ccp(path, _ALL, report)
+    return [
+        replace(case, load_mask=_person_mask(person.mask)) if person.mask is not None else case
+        for person, case in zip(people, _cases(people), strict=True)
+    ]
+
+
+def _person_mask(path: Path) -> Callable[[], np.ndarray]:
+    return lambda: read_person_mask(path)
+
+
+def _read_exercises(path: Path, report: ReadReport) -> list[Case]:
+    file = path / "keypoints.json"
+    return _cases(read_coco(file, path / "images", _ALL, report, source="exercises"))
+
+
+def _read_coco(path: Path, report: ReadReport) -> list[Case]:
+    return _cases(
+        read_coco(_only_file(path, "*.json", "annotations/person_keypoints_*.json"), None, _ALL, report)
+    )
+
+
+def _only_file(path: Path, *patterns: str) -> Path:
+    if path.is_file():
+        return path
+    found = [file for pattern in patterns for file in sorted(path.glob(pattern))]
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found[:5]) or "none"
+        remedy = f"Give the path of one file, such as {path}/{patterns[-1]}."
+        raise BadInputError(
+            f"{path}: one file {' or '.join(patterns)} was wanted", f"{len(found)} ({names})", remedy
+        )
+    return found[0]
+
+
+def _read_h36m(path: Path, report: ReadReport) -> list[Case]:
+    file = _only_file(path, "*test*.npz", "annotation_body3d/fps10/h36m_test.npz")
+    return _cases(read_h36m(file, None, _ALL, report))
+
+
+def _read_3dhp(path: Path, report: ReadReport) -> list[Case]:
+    if path.is_file():
+        return _cases(read_mpi_inf_3dhp_npz(path, None, _ALL, report))
+    return _cases(read_mpi_inf_3dhp_test(path, _ALL, report))
+
+
+def _read_pw3d(path: Path, report: ReadReport) -> list[Case]:
+    folder = path / "sequenceFiles" / "test"
+    return _cases(read_pw3d(folder if folder.is_dir() else path, None, _ALL, report))
+
+
+def _read_lsp_masks(path: Path, report: ReadReport) -> list[Case]:
+    people = read_lsp(path, _ALL, report)
+    masks = path / "data" / "lsp"
+    return [_with_lsp_masks(case, masks) for case in _cases(people)]
+
+
+def _with_lsp_masks(case: Case, folder: Path) -> Case:
+    person, parts = (folder / f"{case.record}_{kind}.png" for kind in ("segmentation", "part_segmentation"))
+    return replace(
+        case,
+        load_mask=(lambda: read_labels(person) > 0) if person.is_file() else None,
+        load_parts=(lambda: read_labels(parts)) if parts.is_file() else None,
+    )
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """(H, W) uint8 of a picture of labels."""
+    with Image.open(path) as labels:
+        return np.asarray(labels if labels.mode in {"L", "P"} else labels.convert("L"))
+
+
+def _read_synthetic(path: Path, report: ReadReport) -> list[Case]:
+    files = [path] if path.is_file() else sorted(path.glob("*.pt"))
+    cases = []
+    for file in files:
+        arrays = read_synthetic_part(file)
+        cases += synthetic_cases(arrays, file.stem)
+    report.kept += len(cases)
+    return cases
+
+
+_SYNTHETIC_FIELDS = ("images", "keypoints_2d", "weights_2d", "keypoints_3d", "rotations", "shape", "mask")
+
+
+def read_synthetic_part(file: Path) -> dict[str, Tensor]:
+    """A part that `data.synthetic_recipe.run` wrote.
+
+    Raises:
+        BadInputError: where it is something else.
+    """
+    remedy = "Make it by the fixed recipe: python tools/render_synthetic.py --help."
+    try:
+        arrays = torch.load(file, weights_only=True, mmap=True)
+    except Exception as error:  # a damaged file can fail in any way
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInputError(f"{file} should hold synthetic people", found, remedy) from error
+    missing = [name for name in _SYNTHETIC_FIELDS if name not in arrays]
+    if missing:
+        raise BadInputError(f"{file} should hold synthetic people", f"no {', '.join(missing)}", remedy)
+    return arrays
+
+
+def synthetic_cases(arrays: dict[str, Tensor], part: str) -> Iterator[Case]:
+    """The people of a part."""
+    half = arrays["images"].shape[-1] / 2
+    for row in range(len(arrays["images"])):
+        weights = arrays["weights_2d"][row].numpy()
+        yield Case(
+            record=f"{part}/{row}",
+            load_pixels=_picture(arrays["images"], row),
+            skeleton=COCOPLUS_19,
+            keypoints_2d=((arrays["keypoints_2d"][row] + 1) * half).numpy() * (weights > 0)[:, None],
+            weights_2d=weights,
+            truth_3d=Truth3D(arrays["keypoints_3d"][row].numpy(), np.ones(len(COCOPLUS_19), np.float32)),
+            body=TruthBody(arrays["rotations"][row].numpy(), None, arrays["shape"][row].numpy()),
+            load_mask=_mask(arrays["mask"], row),
+            image=f"{part}/{row}",
+        )
+
+
+def _picture(images: Tensor, row: int) -> Callable[[], Tensor]:
+    return lambda: images[row].float() / 255
+
+
+def _mask(masks: Tensor, row: int) -> Callable[[], np.ndarray]:
+    return lambda: masks[row].numpy() > 0
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "lspet": DataSet(
+        lambda path, report: _cases(read_lspet(path, _ALL, report)),
+        ("joints.mat", "images/im*.jpg"),
+        "  joints.mat            (14, 3, N)\n  images/im00001.jpg ...",
+        "sam.johnson.io/research/lspet.html",
+    ),
+    "ccp": DataSet(
+        _read_ccp,
+        ("keypoints.json", "images/*.jpg", "labels/*.png"),
+        "  keypoints.json        COCO form\n  images/0001.jpg ...\n  labels/0001.png ...",
+        "github.com/bearpaw/clothing-co-parsing; keypoints by MoveNet Lightning",
+    ),
+    "exercises": DataSet(
+        _read_exercises,
+        ("keypoints.json", "images/*"),
+        "  keypoints.json        COCO form\n  images/NAME_0.jpg ...",
+        "github.com/yuhonas/free-exercise-db; keypoints by MoveNet Lightning",
+    ),
+    "synthetic": DataSet(
+        _read_synthetic,
+        ("*.pt",),
+        "  part_000.pt           as tools/render_synthetic.py writes it",
+        "the project's own recipe, data/synthetic_recipe.py",
+    ),
+    "h36m": DataSet(
+        _read_h36m,
+        (),
+        "  cameras.pkl\n  fps10/h36m_test.npz   imgname, part, S, center, scale\n  ../images/S9/...",
+        "vision.imar.ro/human3.6m, prepared by mmpose's script",
+    ),
+    "mpi_inf_3dhp": DataSet(
+        _read_3dhp,
+        ("**/TS*/annot_data.mat",),
+        "  TS1/annot_data.mat    annot2, univ_annot3, valid_frame\n  TS1/imageSequence/img_000001.jpg ...\n  TS2 to TS6 alike",
+        "vcai.mpi-inf.mpg.de/3dhp-dataset",
+    ),
+    "pw3d": DataSet(
+        _read_pw3d,
+        ("**/*.pkl",),
+        "  sequenceFiles/test/downtown_walking_00.pkl ...\n  imageFiles/downtown_walking_00/image_00000.jpg ...",
+        "virtualhumans.mpi-inf.mpg.de/3DPW",
+    ),
+    "lsp_masks": DataSet(
+        _read_lsp_masks,
+        ("joints.mat", "images/im*.jpg", "data/lsp/im*_segmentation.png"),
+        "  joints.mat            (3, 14, 2000)\n  images/im0001.jpg ...\n  data/lsp/im1001_segmentation.png ...\n"
+        "  data/lsp/im1001_part_segmentation.png ...",
+        "sam.johnson.io/research/lsp.html, and UPi-S1h of files.is.tuebingen.mpg.de/classner/up",
+    ),
+    "coco": DataSet(
+        _read_coco,
+        (),
+        "  annotations/person_keypoints_val2017.json\n  val2017/000000000139.jpg ...",
+        "cocodataset.org",
+    ),
+    "spin": DataSet(
+        lambda path, report: _cases(read_spin(_only_file(path, "*.npz"), None, _ALL, report)),
+        (),
+        "  TABLE.npz             imgname, center, scale, part (N, 24, 3)\n  what imgname says",
+        "the project that made the table",
+    ),
+}

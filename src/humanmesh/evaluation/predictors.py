@@ -1,0 +1,190 @@
+"""Systems that are measured, and what they say about people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from humanmesh.body.model import BodyModel
+from humanmesh.body.parameters import BodyOutput
+from humanmesh.errors import BadInputError
+from humanmesh.evaluation.cases import Case
+from humanmesh.evaluation.protocols import Protocol
+from humanmesh.geometry import crops
+from humanmesh.network.encoder import KEYPOINTS
+from humanmesh.network.recovery import Recovery, RecoveryOutput
+from humanmesh.render.rasterizer import Fragments, rasterize
+
+KEYPOINTS_MARGIN = 1.25
+"""Side of a crop in units of the longer side of the box of the keypoints, as in training."""
+BODY_MARGIN = 1.15
+"""The same for a box round the whole body, which is larger than that of its keypoints."""
+
+
+class Prediction(Interface):
+    """What a system says about some people. NaN stands for what it does not say."""
+
+    scores: Float[Tensor, "people"]
+    """How sure the system is; NaN where it does not tell."""
+
+    def points_3d(self, name: str) -> Float[Tensor, "people points 3"]:
+        """A keypoint set by name (`body.skeletons`), metres, axes of the camera frame, any origin."""
+        ...
+
+    def points_2d(self, name: str) -> Float[Tensor, "people points 2"]:
+        """The same in photo pixels."""
+        ...
+
+    @property
+    def vertices(self) -> Float[Tensor, "people vertices 3"]:
+        """Metres, axes of the camera frame, the origin of `points_3d`."""
+        ...
+
+    def draw(self, row: int, height: int, width: int) -> Fragments:
+        """One person's body in the photo."""
+        ...
+
+    @property
+    def face_parts(self) -> Int64[Tensor, "faces"]:
+        """The SMPL joint that each face follows."""
+        ...
+
+
+class Predictor(Interface):
+    """A system that is measured."""
+
+    name: str
+    """What it is called in tables."""
+
+    def predict(self, cases: Sequence[Case], protocol: Protocol) -> Prediction:
+        """Its prediction of some people."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkPrediction:
+    """What a network of this project says about some crops."""
+
+    output: RecoveryOutput
+    body: BodyModel
+    photo_from_crop: Float[Tensor, "people 3 3"]
+
+    @cached_property
+    def scores(self) -> Float[Tensor, "people"]:
+        """Mean height of the peaks of the heat maps; NaN for a network without."""
+        seen = self.output.seen
+        if seen is None:
+            return torch.full_like(self.output.last.camera.scale, torch.nan)
+        return seen.confidences.mean(1)
+
+    @cached_property
+    def posed(self) -> BodyOutput:
+        """The whole body, posed when it is asked for."""
+        return self.body(self.output.last.rotations, self.output.last.shape)
+
+    @property
+    def vertices(self) -> Float[Tensor, "people vertices 3"]:
+        """Metres, axes of the camera frame."""
+        return self.posed.vertices
+
+    @property
+    def face_parts(self) -> Int64[Tensor, "faces"]:
+        """The SMPL joint that each face follows."""
+        parts = self.body.data.face_parts
+        if parts is None:
+            raise BadInputError(
+                f"Body {self.body.data.name}", "it has no body parts", "Use the bundled body."
+            )
+        return parts.long()
+
+    def points_3d(self, name: str) -> Float[Tensor, "people points 3"]:
+        """A keypoint set of the body."""
+        if name == KEYPOINTS.name:
+            return self.output.last.keypoints_3d
+        return self.body.keypoints(self.vertices, name)
+
+    def points_2d(self, name: str) -> Float[Tensor, "people points 2"]:
+        """A keypoint set in photo pixels."""
+        return self._in_photo(self.points_3d(name))
+
+    def _in_photo(self, points: Float[Tensor, "people points 3"]) -> Float[Tensor, "people points 2"]:
+        return crops.apply(self.photo_from_crop, self.output.last.camera.project(points))
+
+    @cached_property
+    def _screen(self) -> Float[Tensor, "people vertices 3"]:
+        depth = self.vertices[..., 2:]
+        return torch.cat([self._in_photo(self.vertices), depth - depth.amin(1, keepdim=True) + 1], 2)
+
+    def draw(self, row: int, height: int, width: int) -> Fragments:
+        """One person's body in the photo, by the crop's camera."""
+        return rasterize(self._screen[row : row + 1], self.body.data.faces, height, width)
+
+
+@dataclass(frozen=True)
+class NetworkPredictor:
+    """A network of this project: crop, look, answer."""
+
+    name: str
+    network: Recovery
+    """In eval mode."""
+    body: BodyModel
+    crop_size: int
+    """Pixels."""
+
+    @torch.no_grad()
+    def look(
+        self,
+        photos: Sequence[Tensor],
+        boxes: Float[Tensor, "people 4"],
+        margin: float = KEYPOINTS_MARGIN,
+    ) -> NetworkPrediction:
+        """The network's answers to crops of photos round the boxes, one photo a box."""
+        device = next(self.network.parameters()).device
+        side = crops.margin_crop_side(boxes, margin)
+        crop_from_photo = crops.crop_from_photo(crops.box_center(boxes), side)
+        pixels = [
+            crops.sample_crop(photo, matrix, self.crop_size)
+            for photo, matrix in zip(photos, crop_from_photo, strict=True)
+        ]
+        output = self.network(torch.stack(pixels).to(device))
+        return NetworkPrediction(output, self.body, torch.linalg.inv(crop_from_photo).to(device))
+
+    def predict(self, cases: Sequence[Case], protocol: Protocol) -> NetworkPrediction:
+        """Look at the crops that the protocol shows."""
+        margin = KEYPOINTS_MARGIN if protocol.crop == "keypoints box" else BODY_MARGIN
+        return self.look([case.load_pixels() for case in cases], crop_boxes(cases, protocol), margin)
+
+
+def crop_boxes(cases: Sequence[Case], protocol: Protocol) -> Float[Tensor, "people 4"]:
+    """The boxes that a protocol crops by.
+
+    Raises:
+        BadInputError: where the data set gives no box.
+    """
+    return keypoint_boxes(cases, protocol) if protocol.crop == "keypoints box" else given_boxes(cases)
+
+
+def given_boxes(cases: Sequence[Case]) -> Float[Tensor, "people 4"]:
+    """The data set's own boxes.
+
+    Raises:
+        BadInputError: where there is none, naming the record.
+    """
+    for case in cases:
+        if case.box is None:
+            raise BadInputError(
+                f"Record {case.record}", "the data set gives no box", "Take a protocol that makes its own."
+            )
+    return torch.from_numpy(np.stack([case.box for case in cases])).float()  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def keypoint_boxes(cases: Sequence[Case], protocol: Protocol) -> Float[Tensor, "people 4"]:
+    """Boxes round the 2D joints that count."""
+    points = torch.from_numpy(np.stack([case.keypoints_2d for case in cases])).float()
+    weights = torch.from_numpy(np.stack([case.weights_2d for case in cases])).float()
+    return crops.box_of_keypoints(points, (weights > protocol.minimum_weight).float())
