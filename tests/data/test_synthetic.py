@@ -23,8 +23,8 @@ from humanmesh.data.synthetic_poses import (
 from humanmesh.data.synthetic_recipe import (
     SynthesisJob,
     is_held_out,
-    load_pictures,
     pack,
+    picture_paths,
     read_pose_library,
     run,
 )
@@ -329,7 +329,16 @@ def test_a_missing_motion_file_and_one_without_clips_for_the_purpose_are_named(t
 
 def test_a_folder_without_pictures_is_named(tmp_path):
     with pytest.raises(MissingAssetError, match="background"):
-        load_pictures([tmp_path])
+        picture_paths((tmp_path,), held_out=False)
+
+
+def test_training_and_benchmark_share_no_background(tmp_path):
+    for number in range(25):
+        (tmp_path / f"{number:02d}.jpg").touch()
+    training, benchmark = (picture_paths((tmp_path,), held_out=held_out) for held_out in (False, True))
+    assert [path.stem for path in benchmark] == ["00", "10", "20"]
+    assert len(training) == 22
+    assert not set(training) & set(benchmark)
 
 
 def make_job(tmp_path):

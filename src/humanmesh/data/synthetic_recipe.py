@@ -98,37 +98,44 @@ def read_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
     )
 
 
-def load_pictures(folders: list[Path], size: int = 224, limit: int = 2000) -> Pictures:
-    """The pictures of some folders, at most `limit` and as many of each, stretched to one size.
+def picture_paths(folders: tuple[Path, ...], *, held_out: bool) -> list[Path]:
+    """Pictures of some folders for the benchmark or for training, in the order of their names.
 
     Raises:
         MissingAssetError: where a folder holds no picture.
     """
-    pixels, aspects = [], []
+    chosen = []
     for folder in folders:
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
         if not paths:
             raise MissingAssetError("background picture", folder, "Name a folder of photos without people.")
-        step = max(1, -(-len(paths) * len(folders) // limit))
-        for photo in map(read_photo, paths[::step]):
-            aspects.append(photo.shape[2] / photo.shape[1])
-            pixels.append(_resized((photo * 255).round().to(torch.uint8), size))
+        chosen += [path for row, path in enumerate(paths) if (row % HELD_OUT_STRIDE == 0) == held_out]
+    return chosen
+
+
+def load_pictures(paths: list[Path], size: int = 224) -> Pictures:
+    """Pictures stretched to one size.
+
+    Raises:
+        BadInputError: where there is none.
+    """
+    if not paths:
+        raise BadInputError("Backgrounds", "no picture is left", f"Give at least {HELD_OUT_STRIDE} a folder.")
+    pixels, aspects = [], []
+    for photo in map(read_photo, paths):
+        aspects.append(photo.shape[2] / photo.shape[1])
+        pixels.append(_resized((photo * 255).round().to(torch.uint8), size))
     return Pictures(torch.stack(pixels), torch.tensor(aspects))
 
 
 def assets_of(job: SynthesisJob, body: BodyModelData) -> SyntheticAssets:
     """Everything that the job draws from."""
     poses = read_pose_library(job.motion, held_out=job.held_out)
-    pictures = [
-        _half(load_pictures(list(folders)), held_out=job.held_out)
+    backgrounds, textures = (
+        load_pictures(picture_paths(folders, held_out=job.held_out))
         for folders in (job.backgrounds, job.textures)
-    ]
-    return prepare_assets(body.to(device=job.device), poses, pictures[0], pictures[1])
-
-
-def _half(pictures: Pictures, *, held_out: bool) -> Pictures:
-    chosen = (torch.arange(len(pictures.aspect)) % HELD_OUT_STRIDE == 0) == held_out
-    return Pictures(pictures.pixels[chosen], pictures.aspect[chosen])
+    )
+    return prepare_assets(body.to(device=job.device), poses, backgrounds, textures)
 
 
 def run(job: SynthesisJob) -> Iterator[Path]:
