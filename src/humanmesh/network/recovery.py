@@ -10,6 +10,7 @@ from humanmesh.body.model import KeypointBody
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.errors import UnknownNameError
 from humanmesh.network.encoder import ENCODERS, KEYPOINTS, Encoder, EncoderOutput, build_encoder
+from humanmesh.network.refinement import refine
 from humanmesh.network.regressor import (
     REGRESSORS,
     ROTATIONS,
@@ -36,6 +37,8 @@ class RecoveryConfig:
     """Estimates made, each correcting the last."""
     crop_size: int = 192
     """Side of the crop that the weights were trained on, pixels; a multiple of 32."""
+    refinements: int = 0
+    """Gauss-Newton steps toward the heat maps' keypoints after the last round, in eval mode only."""
     person_heads: bool = False
     """Also the maps that find people in a whole photo."""
 
@@ -47,6 +50,8 @@ class RecoveryConfig:
         ):
             if name not in known:
                 raise UnknownNameError(kind, name, list(known))
+        if self.refinements < 0 or (self.refinements and not REGRESSORS[self.regressor].needs_pyramid):
+            raise ValueError(f"refinements need heat maps and must not be negative, got {self.refinements}")
         if self.rounds < 1:
             raise ValueError(f"rounds must be at least 1, got {self.rounds}")
         if self.crop_size < 32 or self.crop_size % 32:
@@ -58,7 +63,7 @@ class RecoveryOutput:
     """Every round's estimate, and what the encoder saw."""
 
     rounds: tuple[Estimate, ...]
-    """First to last; the adversary of the paper sees them all."""
+    """First to last; the adversary of the paper sees them all. In eval mode the refined one comes last."""
     encoded: EncoderOutput
     """Feature maps and heat-map logits."""
     seen: HeatmapKeypoints | None
@@ -77,8 +82,16 @@ class Recovery(nn.Module):
     state dict, so the same weights serve every body of SMPL's structure.
     """
 
-    def __init__(self, encoder: Encoder, regressor: HmrRegressor | ModernRegressor, body: nn.Module) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        regressor: HmrRegressor | ModernRegressor,
+        body: nn.Module,
+        *,
+        refinements: int = 0,
+    ) -> None:
         super().__init__()
+        self.refinements = refinements
         self.encoder = encoder
         self.regressor = regressor
         self.body = body
@@ -87,7 +100,11 @@ class Recovery(nn.Module):
         """Estimates for RGB crops in [0, 1]. Under autocast the body and the camera stay in float32."""
         encoded = self.encoder(crops)
         seen = None if encoded.heatmaps is None else read_heatmaps(encoded.heatmaps)
-        return RecoveryOutput(self.regressor(encoded, seen, self.interpret), encoded, seen)
+        rounds = self.regressor(encoded, seen, self.interpret)
+        if self.refinements and seen is not None and not self.training:
+            with torch.autocast(crops.device.type, enabled=False):
+                rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements))
+        return RecoveryOutput(rounds, encoded, seen)
 
     def interpret(self, state: Float[Tensor, "batch state"]) -> Estimate:
         """Pose the body of a state and project its keypoints."""
@@ -111,4 +128,5 @@ def build_recovery(
     encoder = build_encoder(config.encoder, pyramid=regressor.needs_pyramid, person_heads=config.person_heads)
     state = State(config.rotation, mean_pose)
     body = KeypointBody(body_data, KEYPOINTS.name)
-    return Recovery(encoder, regressor(state, encoder.channels, rounds=config.rounds), body)
+    iterations = regressor(state, encoder.channels, rounds=config.rounds)
+    return Recovery(encoder, iterations, body, refinements=config.refinements)

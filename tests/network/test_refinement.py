@@ -1,0 +1,81 @@
+"""Refinement: it finds what the keypoints say, leaves alone what they do not, and gives no monsters."""
+
+import math
+
+import pytest
+import torch
+
+from humanmesh.body.model import KeypointBody
+from humanmesh.files.body_models import load_body_data
+from humanmesh.geometry.cameras import WeakPerspectiveCamera
+from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle
+from humanmesh.network.recovery import RecoveryConfig
+from humanmesh.network.refinement import refine
+from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
+
+BODY = KeypointBody(load_body_data("anny"), "cocoplus19")
+LEFT_ELBOW = 18
+
+
+def estimate_of(pose: torch.Tensor, scale: float = 0.9) -> Estimate:
+    rotations = axis_angle_to_matrix(pose)[None]
+    camera = WeakPerspectiveCamera(torch.tensor([scale]), torch.zeros(1, 2))
+    joints, keypoints = BODY(rotations, torch.zeros(1, 10))
+    return Estimate(rotations, torch.zeros(1, 10), camera, joints, keypoints, camera.project(keypoints))
+
+
+def seen_at(positions: torch.Tensor, confidence: float = 0.8) -> HeatmapKeypoints:
+    return HeatmapKeypoints(positions, torch.full((1, 19), confidence), torch.full((1, 19), 0.05))
+
+
+def error(found: Estimate, wanted: Estimate) -> float:
+    return float((found.keypoints_2d - wanted.keypoints_2d).norm(dim=-1).mean())
+
+
+def test_an_estimate_that_agrees_with_its_keypoints_stays():
+    start = estimate_of(default_mean_pose())
+    found = refine(BODY, start, seen_at(start.keypoints_2d), 3)
+    torch.testing.assert_close(found.rotations, start.rotations, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.camera.scale, start.camera.scale, atol=1e-5, rtol=0)
+
+
+def test_a_bent_elbow_is_found_from_its_keypoints():
+    pose = default_mean_pose()
+    bent = pose.clone()
+    bent[LEFT_ELBOW] = torch.tensor([0.0, -0.9, 0.0])
+    start, wanted = estimate_of(pose), estimate_of(bent)
+    found = refine(BODY, start, seen_at(wanted.keypoints_2d), 3)
+    assert error(found, wanted) < 0.35 * error(start, wanted)
+
+
+def test_a_wrong_scale_is_found():
+    start, wanted = estimate_of(default_mean_pose(), 0.8), estimate_of(default_mean_pose(), 0.9)
+    found = refine(BODY, start, seen_at(wanted.keypoints_2d), 3)
+    assert float(found.camera.scale[0]) == pytest.approx(0.9, abs=0.02)
+
+
+def test_keypoints_without_confidence_change_nothing():
+    start = estimate_of(default_mean_pose())
+    found = refine(BODY, start, seen_at(start.keypoints_2d + 1, confidence=0.0), 3)
+    torch.testing.assert_close(found.rotations, start.rotations)
+
+
+def test_one_keypoint_at_the_other_end_of_the_crop_pulls_little():
+    start = estimate_of(default_mean_pose())
+    positions = start.keypoints_2d.clone()
+    positions[0, 6] = torch.tensor([0.95, -0.95])
+    found = refine(BODY, start, seen_at(positions), 3)
+    assert math.degrees(float(geodesic_angle(found.rotations, start.rotations).max())) < 25
+
+
+def test_rotations_stay_rotations_and_no_gradient_flows():
+    start = estimate_of(default_mean_pose().requires_grad_())
+    found = refine(BODY, start, seen_at(start.keypoints_2d.detach() + 0.1), 3)
+    product = found.rotations @ found.rotations.transpose(-1, -2)
+    torch.testing.assert_close(product, torch.eye(3).expand_as(product), atol=1e-5, rtol=0)
+    assert not found.keypoints_2d.requires_grad
+
+
+def test_refinement_without_heat_maps_is_refused():
+    with pytest.raises(ValueError, match="heat maps"):
+        RecoveryConfig("resnet50", "hmr", refinements=3)
