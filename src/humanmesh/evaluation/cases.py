@@ -178,7 +178,10 @@ def case_of(annotation: Annotation) -> Case:
     if annotation.keypoints_3d is not None and annotation.weights_3d is not None:
         truth = Truth3D(annotation.keypoints_3d, annotation.weights_3d)
     if annotation.pose is not None and annotation.shape is not None:
-        body = TruthBody(None, annotation.pose, annotation.shape, annotation.tags.get("gender", ""))
+        gender = annotation.tags.get("gender", "")
+        body = TruthBody(
+            None, annotation.pose, annotation.shape, gender if gender in {"male", "female"} else ""
+        )
     return Case(
         record=annotation.record,
         load_pixels=lambda: read_as_annotated(annotation.image),

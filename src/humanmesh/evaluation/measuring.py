@@ -191,14 +191,22 @@ def _true_joints(
 
 
 def _measure_mesh(batch: _Batch) -> Rows:
+    _check_same_mesh(batch)
     truth, guess = batch.true_vertices.cpu(), batch.prediction.vertices.cpu()
-    if truth.shape[1] != guess.shape[1]:
-        found = f"{guess.shape[1]} vertices where the truth has {truth.shape[1]}"
-        raise BadInputError("Predicted mesh", found, "Use the same body for both.")
     root = _rows_in(batch.protocol.root, batch.protocol.keypoint_set)
     true_root = batch.true_body_points().cpu()[:, root].mean(1, keepdim=True)
     guess_root = batch.prediction.points_3d(batch.protocol.keypoint_set).cpu()[:, root].mean(1, keepdim=True)
     return {"vertex_error": metrics.point_errors(guess - guess_root, truth - true_root).mean(1)}
+
+
+def _check_same_mesh(batch: _Batch) -> None:
+    """Refuse to compare vertices of unlike meshes: the bundled body and SMPL have equally many."""
+    true_body = batch.bodies.model(_need(batch.cases[0].body, batch.cases[0], "pose and shape").gender).data
+    faces = batch.prediction.faces
+    same = len(true_body.template) == batch.prediction.vertices.shape[1]
+    if not same or (faces is not None and not torch.equal(faces.cpu(), true_body.faces.cpu())):
+        found = f"another mesh than the truth's, which is {true_body.name}"
+        raise BadInputError("Predicted mesh", found, "Use the same body for both.")
 
 
 def _measure_silhouette(batch: _Batch) -> Rows:

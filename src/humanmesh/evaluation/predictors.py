@@ -1,13 +1,13 @@
 """Systems that are measured, and what they say about people."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol as Interface
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from humanmesh.body.model import BodyModel
@@ -26,48 +26,55 @@ BODY_MARGIN = 1.15
 """The same for a box round the whole body, which is larger than that of its keypoints."""
 
 
-class Prediction(Interface):
+class Prediction(ABC):
     """What a system says about some people. NaN stands for what it does not say."""
 
-    scores: Float[Tensor, "people"]
-    """How sure the system is; NaN where it does not tell."""
+    @property
+    @abstractmethod
+    def scores(self) -> Float[Tensor, "people"]:
+        """How sure the system is; NaN where it does not tell."""
 
+    @abstractmethod
     def points_3d(self, name: str) -> Float[Tensor, "people points 3"]:
         """A keypoint set by name (`body.skeletons`), metres, axes of the camera frame, any origin."""
-        ...
 
+    @abstractmethod
     def points_2d(self, name: str) -> Float[Tensor, "people points 2"]:
         """The same in photo pixels."""
-        ...
 
     @property
+    @abstractmethod
     def vertices(self) -> Float[Tensor, "people vertices 3"]:
         """Metres, axes of the camera frame, the origin of `points_3d`."""
-        ...
 
+    @abstractmethod
     def draw(self, row: int, height: int, width: int) -> Fragments:
         """One person's body in the photo."""
-        ...
 
     @property
+    @abstractmethod
+    def faces(self) -> Int[Tensor, "faces 3"] | None:
+        """Rows of `vertices`; None where they are not known."""
+
+    @property
+    @abstractmethod
     def face_parts(self) -> Int64[Tensor, "faces"]:
         """The SMPL joint that each face follows."""
-        ...
 
 
-class Predictor(Interface):
+class Predictor(ABC):
     """A system that is measured."""
 
     name: str
-    """What it is called in tables."""
+    """What it is called in tables; changes with its weights or its file."""
 
+    @abstractmethod
     def predict(self, cases: Sequence[Case], protocol: Protocol) -> Prediction:
         """Its prediction of some people."""
-        ...
 
 
 @dataclass(frozen=True)
-class NetworkPrediction:
+class NetworkPrediction(Prediction):
     """What a network of this project says about some crops."""
 
     output: RecoveryOutput
@@ -91,6 +98,11 @@ class NetworkPrediction:
     def vertices(self) -> Float[Tensor, "people vertices 3"]:
         """Metres, axes of the camera frame."""
         return self.posed.vertices
+
+    @property
+    def faces(self) -> Int[Tensor, "faces 3"]:
+        """Rows of `vertices`."""
+        return self.body.data.faces
 
     @property
     def face_parts(self) -> Int64[Tensor, "faces"]:
@@ -126,7 +138,7 @@ class NetworkPrediction:
 
 
 @dataclass(frozen=True)
-class NetworkPredictor:
+class NetworkPredictor(Predictor):
     """A network of this project: crop, look, answer."""
 
     name: str
