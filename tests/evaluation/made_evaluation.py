@@ -47,7 +47,7 @@ def write_lspet_hold_out(folder: Path, people: int = 3) -> Path:
         write_photo(folder / "images" / f"im{number + 1:05d}.jpg")
         joints[:, :2, number] = points(LSP)
         joints[:, 2, number] = 1
-    joints[LSP.index("left_wrist"), :, 8001] = 0
+    joints[LSP.index("left_wrist"), :, 8001:8002] = 0
     scipy.io.savemat(folder / "joints.mat", {"joints": joints})
     return folder
 

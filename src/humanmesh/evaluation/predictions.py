@@ -54,21 +54,21 @@ principal_point (N, 2), score (N,); record or imgname (N,) says who is who, else
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """Predictions as they stand in a file, in one form. N rows each; None where the file has none."""
+    """Predictions as they stand in a file, in one form: a row a person; None where the file has none."""
 
-    joints_3d: Float[np.ndarray, "rows joints 3"] | None = None
-    keypoints_2d: Float[np.ndarray, "rows joints 2"] | None = None
+    joints_3d: Float[np.ndarray, "_ joints 3"] | None = None
+    keypoints_2d: Float[np.ndarray, "_ joints 2"] | None = None
     """Photo pixels."""
     skeleton: Skeleton | None = None
     """Names of the joints' rows."""
-    vertices: Float[np.ndarray, "rows vertices 3"] | None = None
-    rotations: Float[np.ndarray, "rows 24 3 3"] | None = None
-    shape: Float[np.ndarray, "rows shapes"] | None = None
-    translation: Float[np.ndarray, "rows 3"] | None = None
+    vertices: Float[np.ndarray, "_ vertices 3"] | None = None
+    rotations: Float[np.ndarray, "_ 24 3 3"] | None = None
+    shape: Float[np.ndarray, "_ shapes"] | None = None
+    translation: Float[np.ndarray, "_ 3"] | None = None
     """Metres; brings vertices and joints into the photo's camera."""
-    focal_length: Float[np.ndarray, "rows"] | None = None
-    principal_point: Float[np.ndarray, "rows 2"] | None = None
-    score: Float[np.ndarray, "rows"] | None = None
+    focal_length: Float[np.ndarray, "_"] | None = None
+    principal_point: Float[np.ndarray, "_ 2"] | None = None
+    score: Float[np.ndarray, "_"] | None = None
     record: tuple[str, ...] | None = None
     imgname: tuple[str, ...] | None = None
     of_smpl: bool = False

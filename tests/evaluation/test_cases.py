@@ -1,0 +1,132 @@
+"""Whom a protocol measures, and what is said where data are missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from made_evaluation import cases_of, write_ccp_hold_out, write_lspet_hold_out, write_synthetic
+from PIL import Image
+
+from humanmesh.body.skeletons import COCOPLUS_19, H36M_17
+from humanmesh.data.readers import ReadReport
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.evaluation.cases import DATA_SETS, Case, is_selected, load_cases
+from humanmesh.evaluation.protocols import PROTOCOLS
+from photo_layouts import write_h36m_npz, write_lsp, write_pw3d
+
+
+def frame(**tags: str) -> Case:
+    joints = len(H36M_17)
+    return Case("x", lambda: torch.zeros(3, 1, 1), H36M_17, np.zeros((joints, 2)), np.ones(joints), tags=tags)
+
+
+def h36m(
+    subject: str = "S9", action: str = "Eating", trial: str = "0", camera: str = "60457274", number: str = "1"
+) -> Case:
+    return frame(subject=subject, action=action, trial=trial, camera=camera, frame=number)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "case", "measured"),
+    [
+        ("h36m-p1", h36m(), True),
+        ("h36m-p1", h36m(subject="S8"), False),
+        ("h36m-p1", h36m("S11", "Directions", "1", "54138969"), False),
+        ("h36m-p1", h36m("S11", "Directions", "0", "54138969"), True),
+        ("h36m-p2", h36m(), True),
+        ("h36m-p2", h36m(trial="1"), False),
+        ("h36m-p2", h36m(camera="54138969"), False),
+        ("h36m-p2-spin", h36m(trial="1"), True),
+        ("h36m-p2-spin", h36m(number="6"), True),
+        ("h36m-p2-spin", h36m(number="5"), False),
+    ],
+)
+def test_frames_of_human36m_by_protocol(protocol, case, measured):
+    assert is_selected(case, PROTOCOLS[protocol]) is measured
+
+
+def test_a_machines_low_scores_are_no_joints():
+    case = replace(frame(), weights_2d=np.full(17, 0.4))
+    protocol = replace(PROTOCOLS["coco-pck"], minimum_weight=0.5)
+    assert not is_selected(case, protocol)
+    assert is_selected(case, replace(protocol, minimum_weight=0.3))
+
+
+def test_a_missing_folder_and_a_missing_file_are_answered_with_the_layout(tmp_path):
+    with pytest.raises(MissingAssetError, match=r"(?s)No data set at .*joints\.mat.*lspet\.html"):
+        load_cases(PROTOCOLS["lspet-pck"], tmp_path / "nowhere", ReadReport())
+    with pytest.raises(BadInputError, match=r"(?s)no joints\.mat in it.*Wanted is:.*images/im00001\.jpg"):
+        load_cases(PROTOCOLS["lspet-pck"], tmp_path, ReadReport())
+
+
+def test_a_data_set_without_anybody_to_measure_says_so(tmp_path):
+    data = write_h36m_npz(tmp_path)
+    with pytest.raises(BadInputError, match="nobody whom the protocol h36m-p2 measures"):
+        load_cases(PROTOCOLS["h36m-p2"], data, ReadReport())
+
+
+def test_every_data_set_tells_its_layout_and_where_it_comes_from():
+    assert {protocol.data_set for protocol in PROTOCOLS.values()} == set(DATA_SETS)
+    for data_set in DATA_SETS.values():
+        assert data_set.layout
+        assert data_set.source
+
+
+def test_photos_are_read_as_stored_and_not_turned(tmp_path):
+    data = write_lspet_hold_out(tmp_path, people=1)
+    photo = data / "images" / "im08001.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter
+    Image.new("RGB", (100, 120)).save(photo, exif=exif)
+    assert cases_of("lspet-pck", data)[0].load_pixels().shape == (3, 120, 100)
+
+
+def test_bags_are_no_person(tmp_path):
+    case = cases_of("ccp-silhouette", write_ccp_hold_out(tmp_path))[0]
+    assert case.load_mask is not None
+    assert case.load_mask().sum() == 400
+
+
+def test_masks_of_lsp_are_found_beside_its_photos(tmp_path):
+    write_lsp(tmp_path)
+    (tmp_path / "data" / "lsp").mkdir(parents=True)
+    labels = np.zeros((120, 100), np.uint8)
+    labels[:3] = 255
+    Image.fromarray(labels).save(tmp_path / "data/lsp/im0001_segmentation.png")
+    Image.fromarray(labels).save(tmp_path / "data/lsp/im0001_part_segmentation.png")
+    protocol = PROTOCOLS["lsp-segmentation"]
+    early = replace(protocol, selection=replace(protocol.selection, records=(1, 2)))
+    (case,) = load_cases(early, tmp_path, ReadReport())
+    assert case.load_mask is not None
+    assert case.load_parts is not None
+    assert case.load_mask().sum() == 300
+    assert case.load_parts().max() == 255
+    with pytest.raises(BadInputError, match="nobody"):
+        load_cases(protocol, tmp_path, ReadReport())
+
+
+def test_3dpw_knows_the_gender_of_its_bodies(tmp_path):
+    case = load_cases(PROTOCOLS["3dpw"], write_pw3d(tmp_path).parents[1], ReadReport())[0]
+    assert case.body is not None
+    assert case.body.gender == "female"
+
+
+def test_synthetic_people_come_in_pixels(tmp_path):
+    cases = cases_of("synthetic", write_synthetic(tmp_path / "people.pt"))
+    assert len(cases) == 3
+    first = cases[0]
+    assert first.skeleton is COCOPLUS_19
+    np.testing.assert_allclose(first.keypoints_2d[0], [8, 8])  # -0.5 in a picture of 32 pixels
+    assert float(first.load_pixels().mean()) == pytest.approx(128 / 255)
+    assert first.load_mask is not None
+    assert first.load_mask().sum() == 256
+
+
+def test_a_file_that_holds_no_synthetic_people_is_refused(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"nothing")
+    with pytest.raises(BadInputError, match="should hold synthetic people"):
+        load_cases(PROTOCOLS["synthetic"], tmp_path / "a.pt", ReadReport())
+    torch.save({"images": torch.zeros(1)}, tmp_path / "b.pt")
+    with pytest.raises(BadInputError, match="no keypoints_2d"):
+        load_cases(PROTOCOLS["synthetic"], tmp_path / "b.pt", ReadReport())
