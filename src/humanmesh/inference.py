@@ -23,7 +23,7 @@ from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SKELETONS
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 from humanmesh.files import images, meshes
-from humanmesh.files.assets import asset_path
+from humanmesh.files.assets import asset_path, weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_recovery
 from humanmesh.files.finders import load_finder
@@ -417,7 +417,7 @@ def load(
     """A recoverer with the bundled weights and body, or with others.
 
     Args:
-        weights: a checkpoint (.safetensors); the bundled one where None.
+        weights: a checkpoint (.safetensors), or the name of a bundled one; the default one where None.
         body: "anny", or the path of a body file such as SMPL's.
         device: as PyTorch names it; a CUDA device where there is one, else the CPU, where None.
 
@@ -426,7 +426,7 @@ def load(
     """
     place = _device(device)
     data = load_body_data(body)
-    path = asset_path(DEFAULT_WEIGHTS) if weights is None else Path(weights)
+    path = asset_path(DEFAULT_WEIGHTS) if weights is None else weights_path(weights)
     crop_size = load_checkpoint(path).config.crop_size
     network = load_recovery(path, data).to(place)
     return Recoverer(network, BodyModel(data).to(place), _bundled_finder(place), crop_size=crop_size)

@@ -29,6 +29,8 @@ BATCH_PHOTOS = 8
 """Photos that go through the network together."""
 BATCH_PIXELS = 24_000_000
 """Pixels that are held at a time, unless one photo alone has more."""
+SAMPLES = ((1_000_000, 3), (4_000_000, 2), (math.inf, 1))
+"""Pixels of a photo up to which its overlay is drawn with so many samples a pixel in each direction."""
 PATIENCE = 2.0
 """Seconds after which a progress bar shows."""
 
@@ -239,16 +241,18 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     import torch
 
     from humanmesh.files.images import write_png
-    from humanmesh.render.overlay import contact_sheet, draw_people, side_view
+    from humanmesh.render.overlay import Look, contact_sheet, draw_people, side_view
 
+    height, width = pixels.shape[1:]
+    samples = next(samples for limit, samples in SAMPLES if height * width <= limit)
     camera = people[0].camera
     faces = torch.from_numpy(people[0].faces)
     vertices = torch.stack([torch.from_numpy(person.vertices) for person in people])
-    pictures = [draw_people(pixels, vertices, faces, camera.focal_length, camera.principal_point)]
+    look = Look(samples=samples)
+    pictures = [draw_people(pixels, vertices, faces, camera.focal_length, camera.principal_point, look=look)]
     if has_side_view:
-        height = pixels.shape[1]
-        width = max(height // 2, 1)
-        pictures += [side_view(body, faces, height, width) for body in vertices]
+        look = Look(opacity=1.0, samples=samples)
+        pictures += [side_view(body, faces, height, height // 2, look=look) for body in vertices]
     write_png(path, contact_sheet(pictures, columns=len(pictures)) if has_side_view else pictures[0])
 
 
