@@ -76,7 +76,7 @@ class PhotoCamera:
 
     def project(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 2"]:
         """Photo pixels of points in the camera frame (metres)."""
-        return self.focal_length * points[:, :2] / points[:, 2:] + np.float32(self.principal_point)
+        return self.focal_length * points[:, :2] / points[:, 2:] + np.array(self.principal_point, np.float32)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class CropCamera:
     """From crop coordinates, [-1, 1] from edge to edge, to photo pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Person:
     """One person in a photo. Camera frame: x right, y down, z forward; metres."""
 
@@ -118,6 +118,10 @@ class Person:
     """The crop's camera."""
     photo_size: tuple[int, int]
     """Width and height in pixels."""
+
+    def __repr__(self) -> str:
+        x0, y0, x1, y1 = self.box.tolist()
+        return f"Person(box=({x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f}), score={self.score:.2f}, body={self.body.name!r})"
 
     @cached_property
     def faces(self) -> np.ndarray:
@@ -549,4 +553,4 @@ def _check_answers(answers: _Answers) -> None:
 def _box_of_points(points: Float[np.ndarray, "points 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:
     """Smallest box round the points, cut at the photo's edges."""
     corners = np.concatenate([points.min(0), points.max(0)])
-    return corners.clip(0, np.float32([*size, *size])).astype(np.float32)
+    return corners.clip(0, np.array([*size, *size], np.float32)).astype(np.float32)

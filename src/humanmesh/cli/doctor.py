@@ -54,7 +54,7 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Print the findings."""
-    findings = {"licences": licences()} if arguments.licences else examine()
+    findings: dict[str, dict[str, Any]] = examine() if not arguments.licences else {"licences": licences()}
     if arguments.json:
         print(json.dumps(findings, indent=1))
     else:

@@ -132,7 +132,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     """Colours of an embedded profile (Display P3, Adobe RGB, a press) in sRGB; a profile that does not fit is left out."""
-    profile = image.info.get("icc_profile")
+    profile: bytes = image.info.get("icc_profile") or b""
     is_srgb = not profile or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
     if is_srgb or image.mode not in {"RGB", "CMYK"}:
         return image.convert("RGB")

@@ -114,7 +114,7 @@ def _save_triangles(path: Path | str, person: PersonRecord) -> None:
 
 def _save_npz(path: Path | str, person: PersonRecord) -> None:
     with whole_file(path) as beside, open(beside, "wb") as file:
-        np.savez_compressed(file, **arrays_of(person))
+        np.savez_compressed(file, **arrays_of(person))  # pyright: ignore[reportArgumentType]
 
 
 def _save_json(path: Path | str, person: PersonRecord) -> None:
@@ -150,12 +150,12 @@ def arrays_of(person: PersonRecord) -> dict[str, np.ndarray]:
         "joints": person.joints,
         "joint_names": np.array(SMPL_24.joints),
         "joint_parents": np.array(person.body.parents, dtype=np.int32),
-        "focal_length": np.float32(person.focal_length),
-        "principal_point": np.float32(person.principal_point),
-        "photo_size": np.int32(person.photo_size),
+        "focal_length": np.array(person.focal_length, np.float32),
+        "principal_point": np.array(person.principal_point, np.float32),
+        "photo_size": np.array(person.photo_size, np.int32),
         "photo_from_crop": person.photo_from_crop,
         "box": person.box,
-        "score": np.float32(person.score),
+        "score": np.array(person.score, np.float32),
         **sets,
     }
 
