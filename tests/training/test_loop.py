@@ -12,7 +12,7 @@ from humanmesh.data.mixing import Mixture
 from humanmesh.data.pool import BodyPool
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import MODERN, TrainConfig
-from humanmesh.training.loop import CHECKPOINT, Trainer, fit
+from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
 from made_body import made_body
 from made_samples import MadeSource
 
@@ -67,7 +67,7 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path):
 
 def test_a_run_leaves_a_whole_checkpoint_and_nothing_beside(tmp_path):
     fit(trainer(replace(CONFIG, steps=1)), mixture(), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, "metrics.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, WEIGHTS, "metrics.jsonl"}
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["progress"]["step"] == 1
 
 

@@ -8,7 +8,7 @@ from humanmesh.data.dataset import Batch, collate
 from humanmesh.network.discriminator import Discriminator
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 from humanmesh.training.config import HMR, MODERN, LossWeights, OptimizerConfig, TrainConfig
-from humanmesh.training.step import OBJECTIVES, DivergedError, adversary_step, allowed_labels, total
+from humanmesh.training.step import OBJECTIVES, Term, adversary_step, allowed_labels, suspects, total
 from made_body import made_body
 from made_samples import made_sample
 
@@ -29,7 +29,7 @@ def test_modes_without_3d_give_3d_terms_of_zero(mode, objective):
     seen = allowed_labels(batch(), mode)
     terms = OBJECTIVES[objective](network()(seen.images), seen)
     for name in {"joints_3d", "parameters", "rotations", "shape"} & set(terms):
-        assert terms[name].item() == 0
+        assert terms[name].value.item() == 0
 
 
 @pytest.mark.parametrize("objective", ["hmr", "modern"])
@@ -37,16 +37,32 @@ def test_every_term_has_a_weight_and_counts_where_labels_are_known(objective):
     seen = batch()
     terms = OBJECTIVES[objective](network()(seen.images), seen)
     assert set(terms) <= set(vars(LossWeights()))
-    assert all(terms[name].item() > 0 for name in terms if name != "knees")
+    assert all(terms[name].value.item() > 0 for name in terms if name != "knees")
 
 
 def test_the_paired_mode_keeps_labels():
     assert allowed_labels(batch(), "paired").pose_weights.sum() == 3
 
 
-def test_a_term_that_is_no_number_is_named_with_its_samples():
-    with pytest.raises(DivergedError, match="joints_3d is nan on a batch with lsp/1"):
-        total({"joints_3d": torch.tensor(float("nan"))}, LossWeights(), ("lsp/1",))
+def test_the_weighted_sum_of_terms():
+    terms = {name: Term(torch.tensor(2.0), torch.tensor(1.0)) for name in ("knees", "heatmaps")}
+    assert total(terms, LossWeights(knees=3.0, heatmaps=0.5)).item() == 7
+
+
+def test_samples_whose_labels_are_no_numbers_are_the_suspects():
+    seen = batch()
+    output = network().eval()(seen.images)
+    assert suspects(seen, output) == seen.records
+    seen.shapes[1, 3] = torch.nan
+    assert suspects(seen, output) == ("made/1",)
+    seen.keypoints_2d[2, 0, 0] = torch.inf
+    assert suspects(seen, output) == ("made/1", "made/2")
+
+
+def test_without_a_broken_label_samples_of_broken_predictions_are_the_suspects():
+    seen = batch()
+    seen.images[2] = torch.nan
+    assert suspects(seen, network().eval()(seen.images)) == ("made/2",)
 
 
 def test_the_encoders_term_does_not_move_the_adversary_and_the_adversarys_not_the_encoder():

@@ -1,17 +1,21 @@
 """Train a network on packed photos, with or without 3D labels, on this machine's processor or its GPUs.
 
 The folder of shards holds tars named DATASET-NUMBER.tar; a data set whose name ends in `_held_out` is never
-trained on and measured at every checkpoint. The run's folder holds checkpoint.pt, metrics.jsonl and weights.safetensors.
+trained on and measured at every checkpoint. The run's folder holds checkpoint.pt and weights.safetensors, both
+written at every checkpoint, metrics.jsonl, predictions.png and TensorBoard's files. Needs humanmesh[train].
 """
 
+import importlib.util
 import json
+import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.cli.commands import USER_ERROR
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 from humanmesh.training.config import PRESETS, Mode, SessionConfig, TrainConfig
 
 
@@ -47,33 +51,96 @@ class Arguments:
     """Step size of encoder and regressor; the preset's where None."""
     seed: int = 0
     """Seed of batches, augmentation and initial weights."""
-    resume: bool = False
+    freeze_encoder_blocks: int = 0
+    """Stem and first blocks of mobilenet_v2_fpn (of 17) that keep their starting weights; 6 make a step a quarter shorter."""
+    checkpoint_interval: float | None = None
+    """Seconds between checkpoints, the most that a killed run loses; the preset's where None."""
+    log_interval: int | None = None
+    """Steps between lines of metrics.jsonl; the preset's where None."""
+    picture_interval: int | None = None
+    """Steps between pictures of predictions, 0 for none; the preset's where None."""
+    tensorboard: bool = True
+    """Write TensorBoard's files too."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on from the checkpoint in the run's folder."""
+    profile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Train nothing: run a few real steps and show where their time goes."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the result as JSON."""
     device: str = "auto"
     """Fabric's accelerator: auto, cpu, cuda, mps."""
     devices: int = 1
-    """Processes, each with a device of its own."""
+    """Processes, each with a device of its own; they share every batch."""
     strategy: str = "auto"
     """Fabric's strategy: auto, ddp."""
     nodes: int = 1
     """Machines."""
+    loaders: int | None = None
+    """Processes that read batches ahead, for each process that trains; the preset's where None."""
 
 
 def run(arguments: Arguments) -> int:
     """Train; the weights lie in the run's folder at the end."""
+    try:
+        figures = _profile(arguments) if arguments.profile else _train(arguments)
+    except HumanMeshError:
+        if _is_first_process():
+            raise
+        return USER_ERROR  # the first process says it
+    if _is_first_process():
+        print(json.dumps(figures, indent=2) if arguments.json else _table(figures, arguments))
+    return 0
+
+
+def _is_first_process() -> bool:
+    """Whether this is the process that was started by hand: the others are told their numbers by Fabric."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"))
+
+
+def _train(arguments: Arguments) -> dict[str, float]:
+    config = _checked(arguments)
     from humanmesh.training.session import train
 
-    config = configured(arguments)
-    if arguments.mode in ("paired", "unpaired") and arguments.motion is None:
+    return train(config, _session(arguments))
+
+
+def _profile(arguments: Arguments) -> dict[str, float]:
+    config = _checked(arguments)
+    from humanmesh.training.session import prepare
+    from humanmesh.training.timing import seconds_by_phase
+
+    ready = prepare(config, _session(arguments))
+    return seconds_by_phase(ready.trainer, ready.mixture)
+
+
+def _checked(arguments: Arguments) -> TrainConfig:
+    """The configuration, after a look at what a user can mend."""
+    if importlib.util.find_spec("lightning") is None:
+        raise HumanMeshError("Training needs the package lightning. Install humanmesh[train].")
+    if arguments.mode in {"paired", "unpaired"} and arguments.motion is None:
         raise BadInputError(
             f"mode {arguments.mode}", "no motion capture for the adversary",
             "Give --motion FILE.npz, or --mode no-prior to train without one.",
         )  # fmt: skip
     if not arguments.shards.is_dir():
         raise MissingAssetError("folder of shards", arguments.shards, "Write one with `humanmesh data pack`.")
-    figures = train(config, _session(arguments))
-    print(json.dumps(figures, indent=2))
-    return 0
+    try:
+        return configured(arguments)
+    except ValueError as error:
+        raise HumanMeshError(f"These options do not go together: {error}.") from error
+
+
+def _table(figures: dict[str, float], arguments: Arguments) -> str:
+    if not arguments.profile:
+        lines = [f"{name:40} {value:10.4g}" for name, value in figures.items()]
+        return "\n".join([f"Weights: {arguments.out / 'weights.safetensors'}", *lines])
+    from humanmesh.training.timing import NETWORK_PHASES
+
+    whole = sum(figures.values())
+    lines = [f"{phase:14} {1000 * time:8.1f} ms {time / whole:6.1%}" for phase, time in figures.items()]
+    network = sum(figures[phase] for phase in NETWORK_PHASES) / whole
+    lines.append(f"{'step':14} {1000 * whole:8.1f} ms; the network itself (forward, backward) {network:.1%}")
+    return "\n".join(lines)
 
 
 def _session(arguments: Arguments) -> SessionConfig:
@@ -83,11 +150,23 @@ def _session(arguments: Arguments) -> SessionConfig:
 def configured(arguments: Arguments) -> TrainConfig:
     """The preset with the options laid over it."""
     preset = PRESETS[arguments.preset]
-    optimizer = preset.optimizer
+    optimizer = replace(preset.optimizer, frozen_blocks=arguments.freeze_encoder_blocks)
     if arguments.learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=arguments.learning_rate)
-    given = {"max_time": arguments.max_time, "steps": arguments.steps, "batch_size": arguments.batch_size}
+    given = {name: getattr(arguments, name) for name in _OVER_THE_PRESET}
     given = {name: value for name, value in given.items() if value is not None}
     if "max_time" in given or "steps" in given:  # a length that is given replaces the preset's
         given = {"max_time": None, "steps": None} | given
     return replace(preset, mode=arguments.mode, seed=arguments.seed, optimizer=optimizer, **given)
+
+
+_OVER_THE_PRESET = (
+    "max_time",
+    "steps",
+    "batch_size",
+    "checkpoint_interval",
+    "log_interval",
+    "picture_interval",
+    "loaders",
+)
+"""Options that replace the preset's setting of their name where they are given."""

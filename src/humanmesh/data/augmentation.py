@@ -58,10 +58,24 @@ HMR_AUGMENTATION = AugmentationConfig(
 NO_AUGMENTATION = replace(HMR_AUGMENTATION, scale=0.0, shift=0.0, mirror_share=0.0)
 
 
-def augment(batch: Batch, config: AugmentationConfig, crop_size: int, generator: torch.Generator) -> Batch:
-    """Crops of `crop_size` pixels in [0, 1] with all labels moved alike; 2D labels become crop coordinates."""
-    count = len(batch.images)
-    draw = _Draws(count, batch.images.device, generator)
+def augment(
+    batch: Batch,
+    config: AugmentationConfig,
+    crop_size: int,
+    generator: torch.Generator,
+    rows: slice = slice(None),
+) -> Batch:
+    """Crops of `crop_size` pixels in [0, 1] with all labels moved alike; 2D labels become crop coordinates.
+
+    Args:
+        batch: from the data set.
+        config: how far to stray.
+        crop_size: side in pixels.
+        generator: of chance.
+        rows: which rows of a larger batch these are, `first::step` as in `Mixture`; each is augmented as it
+            would be within that batch, so that processes which share a batch do what one would.
+    """
+    draw = _Draws(len(batch.images), batch.images.device, generator, rows)
     matrix, angle = _draw_crops(batch, config, draw)
     mirrored = draw.chance(config.mirror_share)
     matrix = torch.where(mirrored[:, None, None], crops.mirror_crop(matrix), matrix)
@@ -74,18 +88,24 @@ def augment(batch: Batch, config: AugmentationConfig, crop_size: int, generator:
 
 @dataclass(frozen=True)
 class _Draws:
-    """Random numbers for one batch, one per picture, on its device."""
+    """Random numbers for one batch, one per picture, on its device: those of its rows of the whole batch."""
 
     count: int
     device: torch.device
     generator: torch.Generator
+    rows: slice
+
+    @property
+    def whole(self) -> int:
+        """Pictures in the whole batch."""
+        return self.count * (self.rows.step or 1)
 
     def normal(self, *shape: int) -> Tensor:
-        values = torch.randn(self.count, *shape, generator=self.generator)
+        values = torch.randn(self.whole, *shape, generator=self.generator)[self.rows]
         return values.clamp(-2, 2).to(self.device)
 
     def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(self.count, *shape, generator=self.generator).to(self.device)
+        return torch.rand(self.whole, *shape, generator=self.generator)[self.rows].to(self.device)
 
     def chance(self, share: float) -> Tensor:
         return self.uniform() < share

@@ -65,11 +65,15 @@ class OptimizerConfig:
     """Gradients of a larger norm are shortened to it; None leaves them."""
     ema_decay: float | None = None
     """Decay a step of the moving average of the weights, which is what is released; None keeps no average."""
+    frozen_blocks: int = 0
+    """mobilenet_v2_fpn: its stem and so many of its first blocks keep their starting weights; 0 trains all."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "discriminator_learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.frozen_blocks < 0:
+            raise ValueError(f"frozen_blocks must not be negative, got {self.frozen_blocks}")
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,17 @@ class TrainConfig:
     """Seed of batches, augmentation and initial weights."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's name of the arithmetic of the network; the body is always in float32."""
+    picture_interval: int = 500
+    """Steps between pictures of predictions; 0 draws none."""
+    loaders: int = 1
+    """Processes that read batches ahead, for each process that trains."""
 
     def __post_init__(self) -> None:
         if self.steps is None and self.max_time is None:
             raise ValueError("give steps, max_time or both: a training must end")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        for name, least in (("batch_size", 1), ("log_interval", 1), ("loaders", 1), ("picture_interval", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
 HMR = TrainConfig(
@@ -114,7 +123,7 @@ HMR = TrainConfig(
 """The paper's numbers (Kanazawa et al. 2018 and the authors' training script)."""
 
 MODERN = TrainConfig(
-    network=RecoveryConfig("mobilenet_v2_fpn", "modern", "6d", 3, 192),
+    network=RecoveryConfig("mobilenet_v2_fpn", "modern", "6d", 3, 192, refinements=3),
     losses=LossWeights(
         parameters=0.0,
         rotations=6.0,
@@ -153,7 +162,7 @@ class SessionConfig:
     shards: Path
     """Folder of tars named DATASET-NUMBER.tar."""
     out: Path
-    """Folder of the run: checkpoint.pt, metrics.jsonl, weights.safetensors."""
+    """Folder of the run: checkpoint.pt, weights.safetensors, metrics.jsonl, predictions.png, tensorboard."""
     shares: dict[str, float] = field(default_factory=dict)
     """Share of each data set in a batch, by name; by the square root of its size where not given."""
     motion: Path | None = None
@@ -174,3 +183,5 @@ class SessionConfig:
     """Fabric's strategy."""
     nodes: int = 1
     """Machines."""
+    tensorboard: bool = True
+    """Write TensorBoard's files too."""

@@ -1,32 +1,54 @@
 """The training loop: Fabric for device, precision and processes; two optimisers; checkpoints whole or not at all."""
 
 import math
+import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
 
 from humanmesh.data.augmentation import augment
 from humanmesh.data.dataset import Batch
 from humanmesh.data.mixing import Mixture
 from humanmesh.data.pool import BodyPool
+from humanmesh.errors import BadInputError
+from humanmesh.files.checkpoints import save_checkpoint
 from humanmesh.network.discriminator import Discriminator
+from humanmesh.network.encoder import Encoder, MobileNetV2
 from humanmesh.network.recovery import Recovery, RecoveryOutput
+from humanmesh.network.regressor import Estimate
 from humanmesh.training.config import OptimizerConfig, TrainConfig
-from humanmesh.training.metrics_log import MetricsLog
-from humanmesh.training.step import OBJECTIVES, AdversaryStep, Terms, adversary_step, allowed_labels, total
+from humanmesh.training.loading import named_loader_failures, numbered_batches
+from humanmesh.training.metrics_log import MetricsLog, Sink
+from humanmesh.training.pictures import prediction_sheet
+from humanmesh.training.step import (
+    OBJECTIVES,
+    AdversaryStep,
+    Term,
+    Terms,
+    adversary_step,
+    allowed_labels,
+    diverged,
+    mean_over_people,
+    suspects,
+    total,
+)
 
 CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.safetensors"
 
 Watch = Callable[[nn.Module], dict[str, float]]
 """Measures the weights at a checkpoint: network in evaluation mode -> figures for the log."""
+
+Phase = Callable[[str], AbstractContextManager[Any]]
+"""Told which part of a step begins: a stopwatch."""
 
 
 @dataclass
@@ -43,6 +65,18 @@ class Progress:
         by_steps = self.step / config.steps if config.steps else 0.0
         by_time = self.elapsed / config.max_time if config.max_time else 0.0
         return min(max(by_steps, by_time), 1.0)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step leaves behind."""
+
+    figures: dict[str, Tensor]
+    """What there is to log, of the whole batch."""
+    batch: Batch
+    """This process's rows, as the network saw them."""
+    estimate: Estimate
+    """Its last round."""
 
 
 class _Output(NamedTuple):
@@ -62,13 +96,25 @@ class _Wrapped(nn.Module):
 
 
 class Trainer:
-    """Everything that a run changes, and how one step changes it."""
+    """Everything that a run changes, and how one step changes it.
+
+    With several processes each has the rows `rows` of every batch, and the networks change as one process would
+    change them with the whole batch; normalisation layers alone see their process's rows.
+    """
 
     def __init__(self, fabric: Fabric, network: Recovery, config: TrainConfig, pool: BodyPool | None) -> None:
+        if config.batch_size % fabric.world_size:
+            raise BadInputError(
+                f"batch of {config.batch_size}", f"cannot be shared evenly by {fabric.world_size} processes",
+                "Give a --batch-size that is a multiple of their number.",
+            )  # fmt: skip
         self.fabric, self.config, self.pool = fabric, config, pool
+        self.rows = slice(fabric.global_rank, None, fabric.world_size)
         self.progress = Progress()
+        self.phase: Phase = lambda _: nullcontext()
         self.plain_network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         settings = config.optimizer
+        _freeze(network.encoder, settings.frozen_blocks)
         self.network, self.optimizer = fabric.setup(
             _Wrapped(self.plain_network), _optimizer(self.plain_network, settings)
         )
@@ -83,46 +129,120 @@ class Trainer:
         """The weights to keep: the moving average where there is one."""
         return self.plain_network if self.average is None else self.average.module
 
-    def step(self, stored: Batch) -> dict[str, Tensor]:
-        """One update of both networks on a stored batch; returns what there is to log."""
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.progress.step)
-        stored = allowed_labels(stored.to(self.fabric.device), self.config.mode)
-        batch = augment(stored, self.config.augmentation, self.config.network.crop_size, generator)
+    def step(self, stored: Batch) -> StepResult:
+        """One update of both networks on this process's rows of a stored batch."""
+        generator = self._chance()
+        with self.phase("augmentation"):
+            batch = self._augmented(stored, generator)
+        with self.phase("forward"):
+            output = self.network(batch.images.contiguous(memory_format=torch.channels_last)).get()
+        with self.phase("objective"):
+            terms: Terms = OBJECTIVES[self.config.objective](output, batch)
+        with self.phase("adversary"):
+            adversary = self._adversary(output, generator)
+            if adversary is not None:
+                terms["adversarial"] = mean_over_people(adversary.encoder_term, batch)
+        with self.phase("objective"):
+            terms = self._of_the_whole_batch(terms)
+            loss = total(terms, self.config.losses)
+            figures = self._figures(terms, loss, adversary)
+            self._check(figures, terms, lambda: suspects(batch, output))
         self._set_learning_rates()
-        output = self.network(batch.images.contiguous(memory_format=torch.channels_last)).get()
-        terms: Terms = OBJECTIVES[self.config.objective](output, batch)
-        adversary = self._adversary(output, generator)
+        figures |= self._update_network(loss, batch)
         if adversary is not None:
-            terms["adversarial"] = adversary.encoder_term
-        loss = total(terms, self.config.losses, batch.records)
-        norm = self._update_network(loss)
-        if adversary is not None:
-            self._update_discriminator(adversary)
+            with self.phase("adversary"):
+                figures |= self._update_discriminator(adversary)
         self.progress.step += 1
-        return _figures(terms, loss, norm, adversary)
+        return StepResult(figures, batch, output.last)
+
+    def _chance(self) -> torch.Generator:
+        """Chance of this step: the same for all processes, but for dropout, and for a resumed run."""
+        seed = self.config.seed * 1_000_003 + self.progress.step
+        # Dropout draws from torch's own generators, which no argument can replace.
+        torch.manual_seed(seed * 1009 + self.fabric.global_rank)
+        return torch.Generator().manual_seed(seed)
+
+    def _augmented(self, stored: Batch, generator: torch.Generator) -> Batch:
+        stored = allowed_labels(stored.to(self.fabric.device), self.config.mode)
+        size = self.config.network.crop_size
+        return augment(stored, self.config.augmentation, size, generator, self.rows)
 
     def _adversary(self, output: RecoveryOutput, generator: torch.Generator) -> AdversaryStep | None:
         if self.pool is None or self.config.mode.startswith("no-prior"):
             return None
-        count = self.config.network.rounds * self.config.batch_size // self.fabric.world_size
-        rotations, shapes = self.pool.sample(count, generator)
+        count = self.config.network.rounds * self.config.batch_size
+        rotations, shapes = (values[self.rows] for values in self.pool.sample(count, generator))
         device = self.fabric.device
         return adversary_step(self.discriminator, output, rotations.to(device), shapes.to(device))
 
-    def _update_network(self, loss: Tensor) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        longest = self.config.optimizer.gradient_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(self.plain_network.parameters(), longest)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.plain_network)
-        return norm
+    def _of_the_whole_batch(self, terms: Terms) -> Terms:
+        """Terms scaled so that their mean over the processes, and that of their gradients, is the whole batch's."""
+        own = torch.stack([term.weight for term in terms.values()])
+        whole = self.fabric.all_reduce(own.clone(), reduce_op="sum")
+        factors = self.fabric.world_size * own / torch.where(whole == 0, 1, whole)
+        return {
+            name: Term(factor * term.value, term.weight)
+            for (name, term), factor in zip(terms.items(), factors, strict=True)
+        }
 
-    def _update_discriminator(self, adversary: AdversaryStep) -> None:
+    def _figures(self, terms: Terms, loss: Tensor, adversary: AdversaryStep | None) -> dict[str, Tensor]:
+        own = {name: term.value for name, term in terms.items()} | {"loss": loss}
+        if adversary is not None:
+            own |= {
+                "discriminator": adversary.discriminator_loss,
+                "real_scores": adversary.real_scores,
+                "fake_scores": adversary.fake_scores,
+            }
+        flat = torch.cat([value.detach().reshape(-1) for value in own.values()])
+        parts = self.fabric.all_reduce(flat, reduce_op="mean").split([
+            value.numel() for value in own.values()
+        ])
+        return {name: part.view_as(value) for (name, value), part in zip(own.items(), parts, strict=True)}
+
+    def _check(
+        self, figures: dict[str, Tensor], names: Collection[str], records: Callable[[], tuple[str, ...]]
+    ) -> None:
+        """Stop before a value that is no number reaches the weights; every process sees it and stops alike."""
+        if torch.stack([figures[name] for name in names]).isfinite().all():
+            return
+        broken = next(name for name in names if not figures[name].isfinite())
+        raise diverged(broken.replace("_", " "), figures[broken].item(), _from_all(self.fabric, records()))
+
+    def _update_network(self, loss: Tensor, batch: Batch) -> dict[str, Tensor]:
+        with self.phase("backward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            self.fabric.backward(loss)
+        with self.phase("optimiser"):
+            norms = self._shorten_gradients()
+            self._check(norms, norms, lambda: batch.records)
+            self.optimizer.step()
+        with self.phase("average"):
+            if self.average is not None:
+                self.average.update_parameters(self.plain_network)
+        return norms
+
+    def _shorten_gradients(self) -> dict[str, Tensor]:
+        """Bring the gradient of encoder and regressor to at most the configured norm; returns what norms it had."""
+        encoder = _gradient_norm(self.plain_network.encoder)
+        regressor = _gradient_norm(self.plain_network.regressor)
+        norm = torch.hypot(encoder, regressor)
+        longest = self.config.optimizer.gradient_norm
+        if longest is not None:
+            factor = (longest / norm).clamp(max=1)
+            for parameter in self.plain_network.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+        return {
+            "gradient_norm": norm,
+            "gradient_norm_encoder": encoder,
+            "gradient_norm_regressor": regressor,
+        }
+
+    def _update_discriminator(self, adversary: AdversaryStep) -> dict[str, Tensor]:
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(adversary.discriminator_loss)
         self.discriminator_optimizer.step()
+        return {"gradient_norm_discriminator": _gradient_norm(self.discriminator)}
 
     def _set_learning_rates(self) -> None:
         factor = _learning_rate_factor(self.progress, self.config)
@@ -131,7 +251,11 @@ class Trainer:
                 group["lr"] = factor * group["full_rate"]
 
     def save(self, path: Path) -> None:
-        """Write the whole state beside, then rename: a kill at any moment leaves the last whole checkpoint."""
+        """Write the whole state beside, then rename: a kill at any moment leaves the last whole checkpoint.
+
+        Raises:
+            BadInputError: where it cannot be written.
+        """
         state = {
             "network": self.plain_network.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -139,71 +263,125 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "progress": vars(self.progress),
-            "random": torch.get_rng_state(),
         }
         partial = path.with_suffix(".part")
-        torch.save(state, partial)
-        partial.replace(path)
+        try:
+            torch.save(state, partial)
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            raise BadInputError(f"Cannot write {path}", _first_line(error), "Make room for it.") from error
 
     def restore(self, path: Path) -> None:
-        """Go on where `save` left off."""
-        state = torch.load(path, map_location=self.fabric.device, weights_only=True)
-        self.plain_network.load_state_dict(state["network"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        """Go on where `save` left off; rates, decay and the like are the configuration's, not the file's.
+
+        Raises:
+            BadInputError: where the file is no checkpoint, or is one of another network.
+        """
+        try:
+            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            self.plain_network.load_state_dict(state["network"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.discriminator.load_state_dict(state["discriminator"])
+            _restore_optimizer(self.optimizer, state["optimizer"])
+            _restore_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise BadInputError(
+                f"checkpoint {path}", f"does not fit this training ({_first_line(error)})",
+                "Resume with the options that the run was started with.",
+            ) from error  # fmt: skip
         self.progress = Progress(**state["progress"])
-        torch.set_rng_state(state["random"].cpu())
+
+    def save_weights(self, path: Path, matrix_dtype: torch.dtype = torch.float32) -> None:
+        """Write the weights to keep, as `load_recovery` reads them."""
+        notes = {"steps": str(self.progress.step)}
+        state = self.released.state_dict()
+        save_checkpoint(path, self.config.network, state, matrix_dtype=matrix_dtype, notes=notes)
 
 
-def fit(trainer: Trainer, mixture: Mixture, folder: Path, watch: Watch | None = None) -> None:
-    """Train to the configured end, with a checkpoint every interval and at the end."""
-    config, progress, log = trainer.config, trainer.progress, MetricsLog(folder)
-    last = saved = time.monotonic()
-    for batch in _batches(mixture, progress.step):
-        if progress.share(config) >= 1:
-            break
-        figures = trainer.step(batch)
-        now = time.monotonic()
-        progress.elapsed += now - last
+class _Diary:
+    """What a run leaves in its folder, and shows. The first process alone keeps it."""
+
+    def __init__(self, trainer: Trainer, folder: Path, watch: Watch | None, sinks: Sequence[Sink]) -> None:
+        self.trainer, self.folder, self.watch = trainer, folder, watch
+        self.sinks = [MetricsLog(folder, trainer.progress.step), *sinks]
+        self.saved = time.monotonic()
+        self.logged = Progress(**vars(trainer.progress))
+
+    def after_step(self, result: StepResult) -> None:
+        """Log, draw and save what is due."""
+        config, progress = self.trainer.config, self.trainer.progress
+        for sink in self.sinks:
+            sink.advance(progress.step, progress.share(config))
         if progress.step % config.log_interval == 0:
-            pace = {"images_per_second": config.batch_size / (now - last), "elapsed": progress.elapsed}
-            log.write(progress.step, figures | pace)
-        if now - saved > config.checkpoint_interval:
-            _checkpoint(trainer, folder, log, watch)
-            saved = time.monotonic()
-        last = time.monotonic()  # what a checkpoint and its watch take is no training time
-    _checkpoint(trainer, folder, log, watch)
+            self._write(result.figures | self._pace())
+        if config.picture_interval and progress.step % config.picture_interval == 0:
+            picture = prediction_sheet(result.batch, result.estimate)
+            for sink in self.sinks:
+                sink.picture(progress.step, picture)
+        if time.monotonic() - self.saved > config.checkpoint_interval:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Save the run and its weights, and measure them."""
+        self.trainer.save(self.folder / CHECKPOINT)
+        self.trainer.save_weights(self.folder / WEIGHTS, torch.float16)
+        if self.watch is not None:
+            self._write(self.watch(self.trainer.released.eval()))
+            self.trainer.plain_network.train()
+        self.saved = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of files and the terminal."""
+        for sink in self.sinks:
+            sink.close()
+
+    def _pace(self) -> dict[str, float]:
+        progress, before = self.trainer.progress, self.logged
+        self.logged = Progress(**vars(progress))
+        steps, seconds = progress.step - before.step, progress.elapsed - before.elapsed
+        pace = self.trainer.config.batch_size * steps / seconds
+        return {"images_per_second": pace, "elapsed": progress.elapsed}
+
+    def _write(self, figures: dict[str, Any]) -> None:
+        for sink in self.sinks if figures else ():
+            sink.write(self.trainer.progress.step, figures)
 
 
-def _checkpoint(trainer: Trainer, folder: Path, log: MetricsLog, watch: Watch | None) -> None:
-    trainer.save(folder / CHECKPOINT)
-    if watch is not None:
-        log.write(trainer.progress.step, watch(trainer.released.eval()))
-        trainer.plain_network.train()
+def fit(
+    trainer: Trainer, mixture: Mixture, folder: Path, watch: Watch | None = None, sinks: Sequence[Sink] = ()
+) -> None:
+    """Train to the configured end, with a checkpoint every interval and at the end."""
+    config, progress, fabric = trainer.config, trainer.progress, trainer.fabric
+    with ExitStack() as at_end, named_loader_failures():
+        diary = _Diary(trainer, folder, watch, sinks) if fabric.is_global_zero else None
+        if diary is not None:
+            at_end.callback(diary.close)
+        batches = numbered_batches(mixture, progress.step, config.loaders)
+        last = time.monotonic()
+        while progress.share(config) < 1:
+            result = trainer.step(next(batches))
+            # The first process's clock counts, or the processes would part ways over the end of the run.
+            progress.elapsed = fabric.broadcast(progress.elapsed + time.monotonic() - last)
+            if diary is not None:
+                diary.after_step(result)
+            last = time.monotonic()  # what a checkpoint and its watch take is no training time
+        if diary is not None:
+            diary.checkpoint()
 
 
-class _NumberedBatches(Dataset):
-    def __init__(self, mixture: Mixture) -> None:
-        self.mixture = mixture
-
-    def __getitem__(self, number: int) -> Batch:
-        return self.mixture[number]
-
-
-def _batches(mixture: Mixture, start: int) -> Iterator[Batch]:
-    """Batches from number `start` on, loaded by one process ahead of the training."""
-    loader = DataLoader(
-        _NumberedBatches(mixture),
-        batch_size=None,
-        sampler=range(start, 2**31),
-        num_workers=1,
-        prefetch_factor=4,
-        generator=torch.Generator(),  # its own, or the loader would draw from the one that dropout uses
-    )
-    return iter(loader)
+def _freeze(encoder: Encoder, blocks: int) -> None:
+    if not blocks:
+        return
+    there = len(encoder.blocks) if isinstance(encoder, MobileNetV2) else 0
+    if blocks > there:
+        raise BadInputError(
+            f"{blocks} encoder blocks to freeze", f"this encoder has {there} that can be",
+            "Use mobilenet_v2_fpn, or freeze fewer.",
+        )  # fmt: skip
+    assert isinstance(encoder, MobileNetV2)
+    for module in (encoder.stem, *encoder.blocks[:blocks]):
+        module.requires_grad_(requires_grad=False)
 
 
 def _optimizer(network: Recovery, settings: OptimizerConfig) -> torch.optim.Optimizer:
@@ -237,15 +415,28 @@ def _learning_rate_factor(progress: Progress, config: TrainConfig) -> float:
     return warmup * (0.01 + 0.99 * (1 + math.cos(math.pi * progress.share(config))) / 2)
 
 
-def _figures(terms: Terms, loss: Tensor, norm: Tensor, adversary: AdversaryStep | None) -> dict[str, Tensor]:
-    figures = {name: value.detach() for name, value in terms.items()} | {
-        "loss": loss.detach(),
-        "gradient_norm": norm,
-    }
-    if adversary is not None:
-        figures |= {
-            "discriminator": adversary.discriminator_loss.detach(),
-            "real_scores": adversary.real_scores,
-            "fake_scores": adversary.fake_scores,
-        }
-    return figures
+def _restore_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+    """Fill in what an optimiser has gathered; its settings stay those of now."""
+    now = optimizer.state_dict()["param_groups"]
+    groups = [
+        saved | {name: value for name, value in group.items() if name != "params"}
+        for saved, group in zip(state["param_groups"], now, strict=True)
+    ]
+    optimizer.load_state_dict(state | {"param_groups": groups})
+
+
+def _gradient_norm(module: nn.Module) -> Tensor:
+    norms = [p.grad.norm() for p in module.parameters() if p.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(norms))
+
+
+def _from_all(fabric: Fabric, records: tuple[str, ...]) -> tuple[str, ...]:
+    """What each process names, together."""
+    named: list[Any] = [records] * fabric.world_size
+    if fabric.world_size > 1:
+        torch.distributed.all_gather_object(named, records)
+    return tuple(record for records in named for record in records)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]

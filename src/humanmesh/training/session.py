@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,48 +15,82 @@ from humanmesh.data.shards import ShardSource
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
-from humanmesh.files.checkpoints import load_checkpoint, load_imagenet, load_movenet, save_checkpoint
-from humanmesh.network.recovery import Recovery, build_recovery
+from humanmesh.files.checkpoints import load_checkpoint, load_imagenet, load_movenet
+from humanmesh.files.writing import output_folder
+from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 from humanmesh.training.config import SessionConfig, TrainConfig
-from humanmesh.training.loop import CHECKPOINT, Trainer, fit
+from humanmesh.training.console import ConsoleBar
+from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
+from humanmesh.training.metrics_log import PictureFile, Sink, TensorBoardLog
 from humanmesh.training.watch import HoldOutWatch
 
-WEIGHTS = "weights.safetensors"
 ENCODER_STARTS = {"mobilenet_v2_fpn": load_movenet, "resnet18": load_imagenet, "resnet50": load_imagenet}
 """How each encoder starts from weights of another task."""
 _HELD_OUT = "_held_out"
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A training that is ready to go."""
+
+    trainer: Trainer
+    """At its start, or where the checkpoint left it."""
+    mixture: Mixture
+    """This process's rows of the batches."""
+    watch: HoldOutWatch
+    """Measures the data sets that are not trained on."""
+
+
 def train(config: TrainConfig, session: SessionConfig) -> dict[str, float]:
-    """Train to the end and write the weights; returns what the hold-outs said last."""
+    """Train to the end and write the weights; returns what the hold-outs said last, in the first process alone."""
+    folder = output_folder(session.out)
+    if (folder / CHECKPOINT).exists() and not session.resume:
+        raise BadInputError(
+            f"folder {folder}", "it holds a run already", "Give --resume to go on, or another --out."
+        )
+    ready = prepare(config, session)
+    trainer = ready.trainer
+    if not trainer.fabric.is_global_zero:
+        fit(trainer, ready.mixture, folder)
+        return {}
+    fit(trainer, ready.mixture, folder, ready.watch, _sinks(trainer, folder, session))
+    trainer.save_weights(folder / WEIGHTS)
+    return ready.watch(trainer.released.eval())
+
+
+def _sinks(trainer: Trainer, folder: Path, session: SessionConfig) -> list[Sink]:
+    sinks: list[Sink] = [PictureFile(folder)]
+    if session.tensorboard:
+        sinks.append(TensorBoardLog(folder, trainer.progress.step))
+    config = trainer.config
+    return [*sinks, ConsoleBar(trainer.progress.share(config))]
+
+
+def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
+    """Read the data and start the processes; files are read before, so that what is wrong is said once."""
+    config = replace(config, network=_network_config(config, session))
     sources = shard_sources(session.shards)
     training = {name: source for name, source in sources.items() if not name.endswith(_HELD_OUT)}
     watched = [source for name, source in sources.items() if name.endswith(_HELD_OUT)]
+    shares = _shares(training, session.shares)
+    pool = None if session.motion is None else read_pool(session.motion)
+    fabric = _launched(config, session)
+    trainer = Trainer(fabric, _network(config, session), config, pool)
+    if session.resume:
+        _restore(trainer, session.out / CHECKPOINT)
+    mixture = Mixture(list(training.values()), shares, config.batch_size, config.seed, trainer.rows)
+    return Prepared(trainer, mixture, HoldOutWatch(watched, config.network.crop_size))
+
+
+def _launched(config: TrainConfig, session: SessionConfig) -> Fabric:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=session.device, devices=session.devices, strategy=session.strategy,
         num_nodes=session.nodes, precision=config.precision,
     )  # fmt: skip
     fabric.launch()
-    mixture = Mixture(
-        list(training.values()),
-        _shares(training, session.shares),
-        config.batch_size,
-        config.seed,
-        slice(fabric.global_rank, None, fabric.world_size),
-    )
-    pool = None if session.motion is None else read_pool(session.motion)
-    trainer = Trainer(fabric, _network(config, session), config, pool)
-    if session.resume:
-        _restore(trainer, session.out / CHECKPOINT)
-    watch = HoldOutWatch(watched, config.network.crop_size)
-    fit(trainer, mixture, session.out, watch)
-    if fabric.is_global_zero:
-        released = trainer.released.state_dict()
-        save_checkpoint(
-            session.out / WEIGHTS, config.network, released, notes={"steps": str(trainer.progress.step)}
-        )
-    return watch(trainer.released.eval())
+    return fabric
 
 
 def shard_sources(folder: Path) -> dict[str, ShardSource]:
@@ -104,13 +139,30 @@ def _network(config: TrainConfig, session: SessionConfig) -> Recovery:
     if session.encoder_weights is not None:
         ENCODER_STARTS[config.network.encoder](session.encoder_weights, network.encoder)
     if session.weights is not None:
-        start = load_checkpoint(weights_path(session.weights))
-        if start.config != config.network:
-            raise BadInputError(
-                f"weights {session.weights}", f"made for {start.config}", "Train with that network."
-            )
-        network.load_state_dict(start.state)
+        network.load_state_dict(load_checkpoint(weights_path(session.weights)).state)
     return network
+
+
+def _network_config(config: TrainConfig, session: SessionConfig) -> RecoveryConfig:
+    """The network as the run's own weights, or those that it starts from, describe it.
+
+    It must be the configured one but for the refinements, which are no part of the weights.
+    """
+    own = session.out / WEIGHTS
+    if session.resume and own.is_file():
+        path = own
+    elif session.weights is not None:
+        path = weights_path(session.weights)
+    else:
+        return config.network
+    found = load_checkpoint(path).config
+    if replace(found, refinements=config.network.refinements) != config.network:
+        raise BadInputError(
+            f"weights {path}",
+            f"made for {found}",
+            f"This training's is {config.network}; choose another preset.",
+        )
+    return found
 
 
 def _restore(trainer: Trainer, path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from humanmesh import losses
@@ -21,21 +23,34 @@ _LEFT_HIP, _RIGHT_HIP = COCOPLUS_19.index["left_hip"], COCOPLUS_19.index["right_
 _LSP_ROWS = LSP_14.indices_in(COCOPLUS_19)
 _KNEES = [SMPL_24.index["left_knee"], SMPL_24.index["right_knee"]]
 
-Terms = dict[str, Tensor]
-"""Unweighted terms by the names of `LossWeights`."""
+
+class Term(NamedTuple):
+    """One term of the objective on the rows of a batch that this process has."""
+
+    value: Tensor
+    """The mean, before the factor of `LossWeights`."""
+    weight: Tensor
+    """Sum of the weights under that mean, so that the means of several processes can become the whole batch's."""
+
+
+Terms = dict[str, Term]
+"""Terms by the names of `LossWeights`."""
 
 
 class DivergedError(HumanMeshError):
-    """A term of the objective stopped being a number."""
+    """A term of the objective, or its gradient, stopped being a number."""
 
 
 def without_3d(batch: Batch) -> Batch:
-    """The same batch with every 3D label's weight at zero."""
+    """The same batch without 3D labels: their weights are zero, their values those of an unlabelled sample."""
     zeros = torch.zeros_like
     return replace(
         batch,
+        keypoints_3d=zeros(batch.keypoints_3d),
         weights_3d=zeros(batch.weights_3d),
+        rotations=torch.eye(3, device=batch.rotations.device).expand_as(batch.rotations),
         pose_weights=zeros(batch.pose_weights),
+        shapes=zeros(batch.shapes),
         shape_weights=zeros(batch.shape_weights),
     )
 
@@ -49,17 +64,31 @@ def _root_relative(points: Tensor) -> Tensor:
     return losses.root_relative(points, _LEFT_HIP, _RIGHT_HIP)
 
 
+def _term(loss: Callable[..., Tensor], *values_and_weights: Tensor) -> Term:
+    """A mean under weights, which are the loss's last argument."""
+    return Term(loss(*values_and_weights), values_and_weights[-1].sum())
+
+
+def mean_over_people(value: Tensor, batch: Batch) -> Term:
+    """A mean over the people of the batch, each counted once."""
+    return Term(value, value.new_tensor(len(batch.images)))
+
+
 def hmr_terms(output: RecoveryOutput, batch: Batch) -> Terms:
     """The paper's terms, on the last round (section 3.2); 3D on the 14 LSP joints."""
     last = output.last
     return {
-        "reprojection": losses.reprojection_loss(last.keypoints_2d, batch.keypoints_2d, batch.weights_2d),
-        "joints_3d": losses.squared_joint_loss(
+        "reprojection": _term(
+            losses.reprojection_loss, last.keypoints_2d, batch.keypoints_2d, batch.weights_2d
+        ),
+        "joints_3d": _term(
+            losses.squared_joint_loss,
             _root_relative(last.keypoints_3d)[:, _LSP_ROWS],
             _root_relative(batch.keypoints_3d)[:, _LSP_ROWS],
             batch.weights_3d[:, _LSP_ROWS],
         ),
-        "parameters": losses.squared_parameter_loss(
+        "parameters": _term(
+            losses.squared_parameter_loss,
             last.rotations,
             batch.rotations,
             last.shape,
@@ -72,20 +101,28 @@ def hmr_terms(output: RecoveryOutput, batch: Batch) -> Terms:
 def modern_terms(output: RecoveryOutput, batch: Batch) -> Terms:
     """L1 terms, the mean over all rounds, and the heat maps."""
     rounds = [_modern_round_terms(estimate, batch) for estimate in output.rounds]
-    terms = {name: torch.stack([terms[name] for terms in rounds]).mean() for name in rounds[0]}
+    terms = {
+        name: Term(torch.stack([terms[name].value for terms in rounds]).mean(), first.weight)
+        for name, first in rounds[0].items()
+    }
     return terms | _heatmap_terms(output, batch)
 
 
 def _modern_round_terms(estimate: Estimate, batch: Batch) -> Terms:
     return {
-        "reprojection": losses.reprojection_loss(estimate.keypoints_2d, batch.keypoints_2d, batch.weights_2d),
-        "joints_3d": losses.absolute_joint_loss(
-            _root_relative(estimate.keypoints_3d), _root_relative(batch.keypoints_3d), batch.weights_3d
+        "reprojection": _term(
+            losses.reprojection_loss, estimate.keypoints_2d, batch.keypoints_2d, batch.weights_2d
         ),
-        "rotations": losses.rotation_loss(estimate.rotations, batch.rotations, batch.pose_weights),
-        "shape": losses.shape_loss(estimate.shape, batch.shapes, batch.shape_weights),
-        "shape_prior": losses.shape_prior(estimate.shape),
-        "knees": losses.hinge_prior(estimate.rotations, _KNEES),
+        "joints_3d": _term(
+            losses.absolute_joint_loss,
+            _root_relative(estimate.keypoints_3d),
+            _root_relative(batch.keypoints_3d),
+            batch.weights_3d,
+        ),
+        "rotations": _term(losses.rotation_loss, estimate.rotations, batch.rotations, batch.pose_weights),
+        "shape": _term(losses.shape_loss, estimate.shape, batch.shapes, batch.shape_weights),
+        "shape_prior": mean_over_people(losses.shape_prior(estimate.shape), batch),
+        "knees": mean_over_people(losses.hinge_prior(estimate.rotations, _KNEES), batch),
     }
 
 
@@ -96,9 +133,9 @@ def _heatmap_terms(output: RecoveryOutput, batch: Batch) -> Terms:
     target = losses.gaussian_heatmaps(batch.keypoints_2d, logits.shape[-1], HEATMAP_SIGMA)
     inside = (batch.keypoints_2d.abs() < 1).all(-1).float()
     return {
-        "heatmaps": losses.heatmap_loss(logits.float(), target, batch.weights_2d),
-        "seen_keypoints": losses.reprojection_loss(
-            seen.positions, batch.keypoints_2d, batch.weights_2d * inside
+        "heatmaps": _term(losses.heatmap_loss, logits.float(), target, batch.weights_2d),
+        "seen_keypoints": _term(
+            losses.reprojection_loss, seen.positions, batch.keypoints_2d, batch.weights_2d * inside
         ),
     }
 
@@ -106,19 +143,36 @@ def _heatmap_terms(output: RecoveryOutput, batch: Batch) -> Terms:
 OBJECTIVES: dict[str, Callable[[RecoveryOutput, Batch], Terms]] = {"hmr": hmr_terms, "modern": modern_terms}
 
 
-def total(terms: Terms, weights: LossWeights, records: tuple[str, ...]) -> Tensor:
-    """The weighted sum.
+def total(terms: Terms, weights: LossWeights) -> Float[Tensor, ""]:
+    """The weighted sum."""
+    return torch.stack([getattr(weights, name) * term.value for name, term in terms.items()]).sum()
 
-    Raises:
-        DivergedError: where a term is not finite, naming it and the batch's first samples.
+
+def suspects(batch: Batch, output: RecoveryOutput) -> tuple[str, ...]:
+    """The samples to look at when a term is no number.
+
+    Those whose own labels are not finite; where there are none, those whose own predictions are not; else all.
     """
-    for name, value in terms.items():
-        if not torch.isfinite(value):
-            raise DivergedError(
-                f"The term {name} is {value.item()} on a batch with {', '.join(records[:4])}, ... "
-                "Lower the learning rate, or look at these samples."
-            )
-    return torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
+    last = output.last
+    labels = [batch.keypoints_2d, batch.weights_2d, batch.boxes, batch.keypoints_3d, batch.weights_3d]
+    labels += [batch.rotations, batch.pose_weights[:, None], batch.shapes, batch.shape_weights[:, None]]
+    for values in (labels, [last.rotations, last.shape, last.keypoints_3d, last.keypoints_2d]):
+        rows = _not_finite(values)
+        if rows.any():
+            return tuple(record for record, row in zip(batch.records, rows.tolist(), strict=True) if row)
+    return batch.records
+
+
+def _not_finite(values: list[Tensor]) -> Bool[Tensor, "batch"]:
+    return torch.stack([~value.isfinite().flatten(1).all(1) for value in values]).any(0)
+
+
+def diverged(what: str, value: float, records: tuple[str, ...]) -> DivergedError:
+    """The error for a term or a gradient norm that is no number, with the first of the samples to look at."""
+    named = ", ".join(records[:4]) + (f" and {len(records) - 4} more" if len(records) > 4 else "")
+    return DivergedError(
+        f"The {what} is {value} on a batch with {named}. Lower the learning rate, or look at these samples."
+    )
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,11 @@ class HoldOutWatch:
 
     def _measure(self, network: nn.Module, source: SampleSource) -> dict[str, float]:
         distances, weights, errors = [], [], []
+        device = next(network.parameters()).device
         for start in range(0, min(self.people, len(source)), 50):
             rows = range(start, min(start + 50, len(source), self.people))
-            batch = augment(
-                collate([source[row] for row in rows]), NO_AUGMENTATION, self.crop_size, torch.Generator()
-            )
+            stored = collate([source[row] for row in rows]).to(device)
+            batch = augment(stored, NO_AUGMENTATION, self.crop_size, torch.Generator())
             estimate = network(batch.images).last
             box_side = 2 / NO_AUGMENTATION.margin
             distances.append((estimate.keypoints_2d - batch.keypoints_2d).norm(dim=-1) / box_side)
