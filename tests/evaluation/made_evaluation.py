@@ -120,3 +120,8 @@ def write_synthetic(path: Path, people: int = 3) -> Path:
     }
     torch.save(arrays, path)
     return path
+
+
+def lspet_side() -> float:
+    """Longer side of the box of the joints that `write_lspet_hold_out` writes."""
+    return float((points(LSP).max(0) - points(LSP).min(0)).max())

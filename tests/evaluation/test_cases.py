@@ -1,6 +1,7 @@
 """Whom a protocol measures, and what is said where data are missing."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import torch
 from made_evaluation import cases_of, write_ccp_hold_out, write_lspet_hold_out, write_synthetic
 from PIL import Image
 
-from humanmesh.body.skeletons import COCOPLUS_19, H36M_17
+from humanmesh.body.skeletons import COCOPLUS_19, H36M_17, SIX_PARTS
 from humanmesh.data.readers import ReadReport
 from humanmesh.errors import BadInputError, MissingAssetError
-from humanmesh.evaluation.cases import DATA_SETS, Case, is_selected, load_cases
+from humanmesh.evaluation.cases import DATA_SETS, Case, is_selected, load_cases, part_order
 from humanmesh.evaluation.protocols import PROTOCOLS
 from photo_layouts import write_h36m_npz, write_lsp, write_pw3d
 
@@ -88,22 +89,52 @@ def test_bags_are_no_person(tmp_path):
     assert case.load_mask().sum() == 400
 
 
-def test_masks_of_lsp_are_found_beside_its_photos(tmp_path):
-    write_lsp(tmp_path)
-    (tmp_path / "data" / "lsp").mkdir(parents=True)
+COLUMNS = {
+    "right_leg": (11, 17),
+    "left_leg": (20, 25),
+    "torso": (26, 29),
+    "right_arm": (29, 35),
+    "left_arm": (38, 44),
+    "head": (47, 50),
+}
+"""Where the made person has its parts, by the places of its joints, which lie on one line."""
+NUMBERS = {"right_leg": 1, "left_leg": 2, "torso": 6, "right_arm": 5, "left_arm": 4, "head": 3}
+
+
+def write_lsp_masks(folder: Path) -> None:
+    write_lsp(folder)
+    (folder / "data" / "lsp").mkdir(parents=True)
     labels = np.zeros((120, 100), np.uint8)
+    for part, (start, stop) in COLUMNS.items():
+        labels[3:, start:stop] = NUMBERS[part]
     labels[:3] = 255
-    Image.fromarray(labels).save(tmp_path / "data/lsp/im0001_segmentation.png")
-    Image.fromarray(labels).save(tmp_path / "data/lsp/im0001_part_segmentation.png")
+    for kind in ("segmentation", "part_segmentation"):
+        Image.fromarray(labels).save(folder / "data" / "lsp" / f"im0001_{kind}.png")
+
+
+def test_masks_of_lsp_are_found_beside_its_photos(tmp_path):
+    write_lsp_masks(tmp_path)
     protocol = PROTOCOLS["lsp-segmentation"]
     early = replace(protocol, selection=replace(protocol.selection, records=(1, 2)))
     (case,) = load_cases(early, tmp_path, ReadReport())
     assert case.load_mask is not None
-    assert case.load_parts is not None
-    assert case.load_mask().sum() == 300
-    assert case.load_parts().max() == 255
+    assert case.load_mask()[:3].sum() == 300
     with pytest.raises(BadInputError, match="nobody"):
         load_cases(protocol, tmp_path, ReadReport())
+
+
+def test_joints_tell_which_number_is_which_part(tmp_path):
+    write_lsp_masks(tmp_path)
+    protocol = PROTOCOLS["lsp-segmentation"]
+    early = replace(protocol, selection=replace(protocol.selection, records=(1, 2)))
+    (case,) = load_cases(early, tmp_path, ReadReport())
+    assert case.load_parts is not None
+    labels = case.load_parts()
+    assert set(labels[0]) == {255}
+    for part, (start, _) in COLUMNS.items():
+        assert labels[5, start] == 1 + SIX_PARTS.index(part)
+    with pytest.raises(BadInputError, match="where the head is"):
+        part_order([replace(case, load_parts=lambda: np.zeros((120, 100), np.uint8))])
 
 
 def test_3dpw_knows_the_gender_of_its_bodies(tmp_path):

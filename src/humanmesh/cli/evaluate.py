@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from humanmesh.evaluation.cases import Case
     from humanmesh.evaluation.measuring import TruthBodies
     from humanmesh.evaluation.predictors import Predictor
+    from humanmesh.evaluation.results import Result
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Arguments:
     """File that keeps what is measured; an interrupted run goes on from it."""
     device: str | None = None
     """Device as PyTorch names it, such as cpu or cuda:0; a GPU where there is one, where None."""
+    report: Path | None = None
+    """Folder for report.html (figures, plots, people at percentiles of error), report.md and result.json."""
+    occlusion: bool = False
+    """With --report: measure the people again with 10 to 60 % of each covered or cut off; takes 14 times as long."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the result as JSON on standard output, and nothing else there."""
 
@@ -64,10 +69,11 @@ def run(arguments: Arguments) -> int:
     from humanmesh.evaluation.cases import load_cases
     from humanmesh.evaluation.protocols import protocol_by_name
     from humanmesh.evaluation.tables import text_table
+    from humanmesh.files.writing import output_folder
 
-    if arguments.limit is not None and arguments.limit < 1:
-        raise BadInputError("--limit", f"{arguments.limit}", "Give a number of people, at least 1.")
+    _check(arguments)
     protocol = protocol_by_name(arguments.protocol)
+    folder = None if arguments.report is None else output_folder(arguments.report)
     report = ReadReport()
     everyone = load_cases(protocol, arguments.data, report)
     predictor, bodies = _system(arguments, everyone)
@@ -77,8 +83,40 @@ def run(arguments: Arguments) -> int:
             cases, predictor, protocol, bodies,
             left_out=dict(report.counts), resume=arguments.resume, advance=advance,
         )  # fmt: skip
+    if folder is not None:
+        _write(result, predictor, bodies, folder, with_occlusion=arguments.occlusion)
     print(json.dumps(result.as_json(), indent=1) if arguments.json else text_table([result]))
     return 0
+
+
+def _check(arguments: Arguments) -> None:
+    if arguments.limit is not None and arguments.limit < 1:
+        raise BadInputError("--limit", f"{arguments.limit}", "Give a number of people, at least 1.")
+    if arguments.predictions is not None and arguments.weights is not None:
+        raise BadInputError("--predictions", "--weights as well", "Give one of them.")
+    if arguments.occlusion and (arguments.report is None or arguments.predictions is not None):
+        found = (
+            "no --report" if arguments.report is None else "predictions from a file, which cannot look again"
+        )
+        raise BadInputError("--occlusion", found, "It belongs to the report of weights.")
+
+
+def _write(
+    result: "Result", predictor: "Predictor", bodies: "TruthBodies", folder: Path, *, with_occlusion: bool
+) -> None:
+    from humanmesh.evaluation.gallery import gallery
+    from humanmesh.evaluation.occlusion import error_by_hidden_share
+    from humanmesh.evaluation.predictors import NetworkPredictor
+    from humanmesh.evaluation.report import Report, write_report
+    from humanmesh.files.writing import whole_file
+
+    curves = []
+    if with_occlusion and isinstance(predictor, NetworkPredictor):
+        curves = error_by_hidden_share(result.cases, predictor, result.protocol, bodies)
+    page = write_report(Report(result, gallery(result, predictor, result.protocol), curves), folder)
+    with whole_file(folder / "result.json") as beside:
+        beside.write_text(json.dumps(result.as_json(), indent=1), encoding="utf-8")
+    print(f"humanmesh: {page}", file=sys.stderr)
 
 
 def _system(arguments: Arguments, everyone: "list[Case]") -> "tuple[Predictor, TruthBodies]":
@@ -86,20 +124,19 @@ def _system(arguments: Arguments, everyone: "list[Case]") -> "tuple[Predictor, T
     from humanmesh.evaluation.measuring import TruthBodies
 
     if arguments.predictions is not None:
-        predictor, data = _predictions(arguments, everyone)
+        predictor, data = _predictions(arguments.predictions, arguments, everyone)
     else:
         predictor, data = _network(arguments)
     return predictor, TruthBodies(_truth_bodies(data, arguments.truth_bodies))
 
 
-def _predictions(arguments: Arguments, everyone: "list[Case]") -> "tuple[Predictor, BodyModelData]":
+def _predictions(
+    path: Path, arguments: Arguments, everyone: "list[Case]"
+) -> "tuple[Predictor, BodyModelData]":
     from humanmesh.body.model import BodyModel
     from humanmesh.evaluation.predictions import FilePredictor, read_predictions
     from humanmesh.files.body_models import load_body_data
 
-    path = arguments.predictions
-    if path is None or arguments.weights is not None:
-        raise BadInputError("--predictions", "--weights as well", "Give one of them.")
     file = read_predictions(path, arguments.unit)
     data = load_body_data(arguments.body)
     return FilePredictor(_named(path, arguments.body), file, everyone, BodyModel(data)), data

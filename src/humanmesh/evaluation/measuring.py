@@ -99,13 +99,13 @@ def _need(value: Any, case: Case, what: str) -> Any:
 
 
 def _measure_keypoints(batch: _Batch) -> Rows:
-    protocol, cases = batch.protocol, batch.cases
+    protocol = batch.protocol
     truth, weights = _rows_2d(batch)
     set_rows = _rows_in(protocol.joints, protocol.keypoint_set)
     predicted = batch.prediction.points_2d(protocol.keypoint_set)[:, set_rows]
     errors = metrics.in_units_of(metrics.point_errors(predicted.cpu(), truth), _sizes(batch))
     known = (weights > protocol.minimum_weight) & _has_size(batch)
-    return {"keypoint_errors": errors, "keypoint_known": known, "hidden": _hidden_share(cases)}
+    return {"keypoint_errors": errors, "keypoint_known": known}
 
 
 def _rows_in(joints: Sequence[str], name: str) -> list[int]:
@@ -254,7 +254,11 @@ _MEASURES: dict[Task, Callable[[_Batch], Rows]] = {
 def measure(cases: Sequence[Case], prediction: Prediction, protocol: Protocol, bodies: TruthBodies) -> Rows:
     """What the protocol's tasks measure of some people, one row each."""
     batch = _Batch(cases, prediction, protocol, bodies)
-    rows: Rows = {"score": prediction.scores.detach().cpu()}
+    rows: Rows = {
+        "score": prediction.scores.detach().cpu(),
+        "hidden": _hidden_share(cases),
+        "size": metrics.box_side(keypoint_boxes(cases, protocol)),
+    }
     for function in dict.fromkeys(_MEASURES[task] for task in protocol.tasks):
         rows |= function(batch)
     return rows

@@ -22,7 +22,7 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import H36M_17, SKELETONS, Skeleton, skeleton_by_name
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.evaluation.cases import Case
-from humanmesh.evaluation.predictors import Prediction, Predictor
+from humanmesh.evaluation.predictors import Prediction, Predictor, View
 from humanmesh.evaluation.protocols import Protocol
 from humanmesh.files.body_models import BUNDLED_BODIES
 from humanmesh.files.pickles import PickledRecord, read_pickle
@@ -339,6 +339,20 @@ class FilePrediction(Prediction):
                 "Predictions", f"pose, shape or vertices of SMPL, and the body {name}", remedy
             )
         return self.body
+
+    def view(self, row: int) -> View:
+        """One person's mesh before its camera."""
+        file, place = self.file, self.chosen[row]
+        if (
+            place is None
+            or file.translation is None
+            or file.focal_length is None
+            or file.principal_point is None
+        ):
+            raise BadInputError("Predictions", "no camera to draw a person with", _PLAIN)
+        x, y = file.principal_point[place].tolist()
+        moved = self.vertices[row] + torch.from_numpy(file.translation[place])
+        return View(moved, float(file.focal_length[place]), (x, y))
 
     @property
     def faces(self) -> Int[Tensor, "faces 3"] | None:

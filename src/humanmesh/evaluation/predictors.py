@@ -16,6 +16,7 @@ from humanmesh.errors import BadInputError
 from humanmesh.evaluation.cases import Case
 from humanmesh.evaluation.protocols import Protocol
 from humanmesh.geometry import crops
+from humanmesh.geometry.cameras import PerspectiveCamera, WeakPerspectiveCamera, translation_camera_from_body
 from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.render.rasterizer import Fragments, rasterize
@@ -24,6 +25,21 @@ KEYPOINTS_MARGIN = 1.25
 """Side of a crop in units of the longer side of the box of the keypoints, as in training."""
 BODY_MARGIN = 1.15
 """The same for a box round the whole body, which is larger than that of its keypoints."""
+
+_FAR = 20_000.0
+"""Focal length in pixels that makes a camera nearly parallel."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A body before a camera."""
+
+    vertices: Float[Tensor, "vertices 3"]
+    """Metres, camera frame."""
+    focal_length: float
+    """Pixels."""
+    principal_point: tuple[float, float]
+    """Pixels."""
 
 
 class Prediction(ABC):
@@ -50,6 +66,10 @@ class Prediction(ABC):
     @abstractmethod
     def draw(self, row: int, height: int, width: int) -> Fragments:
         """One person's body in the photo."""
+
+    @abstractmethod
+    def view(self, row: int) -> "View":
+        """One person's body before the photo's camera, for pictures."""
 
     @property
     @abstractmethod
@@ -136,6 +156,15 @@ class NetworkPrediction(Prediction):
         """One person's body in the photo, by the crop's camera."""
         return rasterize(self._screen[row : row + 1], self.body.data.faces, height, width)
 
+    def view(self, row: int) -> View:
+        """One person's body so far off that perspective vanishes, as the crop's camera has it."""
+        camera = self.output.last.camera
+        weak = WeakPerspectiveCamera(camera.scale[row : row + 1], camera.translation[row : row + 1])
+        one = torch.ones(1, device=camera.scale.device)
+        lens = PerspectiveCamera(_FAR * one, torch.zeros(1, 2, device=one.device))
+        offset = translation_camera_from_body(weak, self.photo_from_crop[row : row + 1], lens)
+        return View((self.vertices[row] + offset).cpu(), _FAR, (0.0, 0.0))
+
 
 @dataclass(frozen=True)
 class NetworkPredictor(Predictor):
@@ -168,8 +197,13 @@ class NetworkPredictor(Predictor):
 
     def predict(self, cases: Sequence[Case], protocol: Protocol) -> NetworkPrediction:
         """Look at the crops that the protocol shows."""
-        margin = KEYPOINTS_MARGIN if protocol.crop == "keypoints box" else BODY_MARGIN
-        return self.look([case.load_pixels() for case in cases], crop_boxes(cases, protocol), margin)
+        photos = [case.load_pixels() for case in cases]
+        return self.look(photos, crop_boxes(cases, protocol), crop_margin(protocol))
+
+
+def crop_margin(protocol: Protocol) -> float:
+    """Side of a protocol's crops in units of the longer side of its boxes."""
+    return KEYPOINTS_MARGIN if protocol.crop == "keypoints box" else BODY_MARGIN
 
 
 def crop_boxes(cases: Sequence[Case], protocol: Protocol) -> Float[Tensor, "people 4"]:

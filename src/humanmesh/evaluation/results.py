@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from humanmesh.evaluation import metrics
@@ -324,3 +324,40 @@ def missing_rows(rows: Rows) -> Bool[Tensor, "people"]:
     if "vertex_error" in rows:
         missing |= ~rows["vertex_error"].isfinite()
     return missing
+
+
+@dataclass(frozen=True)
+class PersonErrors:
+    """One error a person, by which people are ranked."""
+
+    name: str
+    unit: str
+    values: Float64[Tensor, "people"]
+    """NaN where there is no prediction."""
+
+
+def person_errors(result: Result) -> PersonErrors:
+    """What the protocol's first task measures, person by person."""
+    rows = result.rows
+    if "joint_errors" in rows:
+        values = metrics.mean_over_points(rows["joint_errors"], rows["joint_known"].double())
+        return PersonErrors("MPJPE", "mm", 1000 * values)
+    if "keypoint_errors" in rows:
+        values = metrics.mean_over_points(rows["keypoint_errors"], rows["keypoint_known"].double())
+        return PersonErrors("mean 2D error", "% of the person's size", 100 * values)
+    counts = rows["mask_counts"]
+    hit, union = counts[:, 3], counts[:, 1:4].sum(1)
+    return PersonErrors("1 - IoU of the silhouette", "%", 100 * (1 - hit / union))
+
+
+def by_share(
+    errors: Float64[Tensor, "people"], quantity: Float[Tensor, "people"], bins: int = 5
+) -> list[tuple[float, float, int]]:
+    """People sorted by a quantity into bins of equal number: its mean, the mean error, how many."""
+    known = ~(errors.isnan() | quantity.isnan())
+    order = quantity[known].argsort(stable=True)
+    parts = order.tensor_split(min(bins, max(len(order), 1)))
+    values, amounts = errors[known], quantity[known].double()
+    return [
+        (float(amounts[part].mean()), float(values[part].mean()), len(part)) for part in parts if len(part)
+    ]

@@ -1,0 +1,216 @@
+"""A network under measurement: from box to photo pixels, and what hides a person from it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_evaluation import (
+    cases_of,
+    lspet_side,
+    square_body,
+    write_lspet_hold_out,
+    write_predictions,
+    write_synthetic,
+)
+from torch import nn
+
+from humanmesh.body.model import BodyModel
+from humanmesh.body.parameters import BodyModelData
+from humanmesh.cli import main
+from humanmesh.errors import BadInputError
+from humanmesh.evaluation.benchmark import evaluate
+from humanmesh.evaluation.gallery import PERCENTILES, gallery, rows_at, sheet
+from humanmesh.evaluation.measuring import TruthBodies
+from humanmesh.evaluation.occlusion import HidingPredictor, error_by_hidden_share, hidden, remaining, side_of
+from humanmesh.evaluation.predictors import NetworkPredictor
+from humanmesh.evaluation.protocols import PROTOCOLS
+from humanmesh.evaluation.report import Report, html_page, write_report
+from humanmesh.evaluation.results import by_share, person_errors
+from humanmesh.geometry.cameras import WeakPerspectiveCamera
+from humanmesh.network.encoder import EncoderOutput
+from humanmesh.network.recovery import Recovery, RecoveryOutput
+from humanmesh.network.regressor import Estimate
+from humanmesh.render.rasterizer import rasterize
+from made_body import made_body
+from photo_layouts import LSP, points
+
+SCALE, OFFSET = 0.8, (0.1, -0.05)
+
+
+class Constant(Recovery):
+    """Sees the rest pose in every crop."""
+
+    def __init__(self, data: BodyModelData) -> None:
+        nn.Module.__init__(self)
+        self.model = BodyModel(data)
+        self.dummy = nn.Parameter(torch.zeros(1))
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, crops: torch.Tensor) -> RecoveryOutput:
+        self.seen.append(crops)
+        count = len(crops)
+        rotations = torch.eye(3).expand(count, 24, 3, 3)
+        posed = self.model(rotations, torch.zeros(count, 10))
+        keypoints = self.model.keypoints(posed.vertices, "cocoplus19")
+        camera = WeakPerspectiveCamera(torch.full((count,), SCALE), torch.tensor([OFFSET]).expand(count, 2))
+        last = Estimate(
+            rotations, torch.zeros(count, 10), camera, posed.joints, keypoints, camera.project(keypoints)
+        )
+        return RecoveryOutput((last,), EncoderOutput(torch.zeros(count, 4)), None)
+
+
+def constant(data: BodyModelData | None = None) -> NetworkPredictor:
+    data = data or made_body()
+    return NetworkPredictor("constant", Constant(data).eval(), BodyModel(data), 32)
+
+
+def test_keypoints_go_from_the_body_through_the_crop_to_the_photo():
+    box = torch.tensor([[100.0, 50, 140, 130]])  # centre (120, 90), crop side 1.25 * 80 = 100
+    prediction = constant().look([torch.zeros(3, 200, 300)], box)
+    expected = torch.tensor([120.0, 90]) + 50 * SCALE * (
+        prediction.points_3d("cocoplus19")[..., :2] + torch.tensor(OFFSET)
+    )
+    torch.testing.assert_close(prediction.points_2d("cocoplus19"), expected)
+
+
+def test_the_drawn_body_is_where_the_overlay_draws_it():
+    data = square_body()
+    template = data.template.clone()
+    template[:4] = torch.tensor([[-0.4, -0.6, 0.1], [0.4, -0.6, 0.1], [0.4, 0.6, 0.1], [-0.4, 0.6, 0.1]])
+    prediction = constant(replace(data, template=template)).look(
+        [torch.zeros(3, 200, 300)], torch.tensor([[100.0, 50, 140, 130]])
+    )
+    drawn = prediction.draw(0, 200, 300).face_index[0] >= 0
+    # x: 120 + 40 * (-0.4 + 0.1) to 120 + 40 * 0.5; y: 90 + 40 * -0.65 to 90 + 40 * 0.55
+    assert drawn.nonzero().amin(0).tolist() == [64, 108]
+    assert drawn.nonzero().amax(0).tolist() == [111, 139]
+    assert int(drawn.sum()) == 48 * 32
+    view = prediction.view(0)
+    pixels = view.focal_length * view.vertices[:, :2] / view.vertices[:, 2:] + torch.tensor(
+        view.principal_point
+    )
+    far = (
+        rasterize(torch.cat([pixels, view.vertices[:, 2:]], 1)[None], data.faces, 200, 300).face_index[0] >= 0
+    )
+    assert int((far != drawn).sum()) <= 48 + 32  # a pixel along an edge, by rounding
+
+
+def test_a_network_without_heat_maps_tells_no_score():
+    prediction = constant().look([torch.zeros(3, 60, 60)], torch.tensor([[10.0, 10, 40, 40]]))
+    assert prediction.scores.isnan().all()
+
+
+def test_what_is_left_of_a_box():
+    box = torch.tensor([10.0, 20, 110, 220])
+    assert remaining(box, 0.25, "left").tolist() == [35, 20, 110, 220]
+    assert remaining(box, 0.5, "bottom").tolist() == [10, 20, 110, 120]
+    assert {side_of(f"im{number:05d}") for number in range(40)} == {"left", "right", "top", "bottom"}
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+def test_a_covered_strip_is_grey_and_the_rest_as_before(side):
+    photo = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([10.0, 10, 30, 30])
+    rest = remaining(box, 0.5, side)
+    covered = hidden(photo, box, rest, side, "covered")
+    changed = (covered != photo).any(0)
+    assert int(changed.sum()) == 200
+    torch.testing.assert_close(covered[:, changed], torch.full((3, 200), 0.5))
+    x0, y0, x1, y1 = (int(value) for value in rest)
+    assert not changed[y0:y1, x0:x1].any()
+    torch.testing.assert_close(hidden(photo, box, box, side, "covered"), photo)
+
+
+@pytest.mark.parametrize(("side", "axis"), [("left", 2), ("right", 2), ("top", 1), ("bottom", 1)])
+def test_a_photo_that_is_cut_off_goes_on_with_its_last_line(side, axis):
+    photo = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([10.0, 10, 30, 30])
+    cut = hidden(photo, box, remaining(box, 0.5, side), side, "cut off")
+    lines = cut.movedim(axis, 0)
+    gone, kept = (lines[:20], lines[20:]) if side in {"left", "top"} else (lines[20:], lines[:20])
+    edge = kept[0] if side in {"left", "top"} else kept[-1]
+    assert (gone == edge).all()
+    torch.testing.assert_close(
+        kept, photo.movedim(axis, 0)[20:] if side in {"left", "top"} else photo.movedim(axis, 0)[:20]
+    )
+
+
+def test_a_cut_box_makes_a_smaller_crop(tmp_path):
+    network = constant()
+    (case, *_) = cases_of("lspet-pck", write_lspet_hold_out(tmp_path))
+    whole = network.predict([case], PROTOCOLS["lspet-pck"])
+    cut = HidingPredictor("cut", network, "cut off", 0.5).predict([case], PROTOCOLS["lspet-pck"])
+    sizes = [float(prediction.photo_from_crop[0, 0, 0]) for prediction in (whole, cut)]
+    assert sizes[0] == pytest.approx(1.25 * lspet_side() / 2)
+    assert sizes[1] < sizes[0]
+
+
+def test_people_at_percentiles_of_error():
+    errors = torch.tensor([5.0, torch.nan, 1, 2, 3, 4], dtype=torch.float64)
+    assert rows_at(errors, [0, 50, 100]) == [2, 4, 0]
+    assert rows_at(torch.full((3,), torch.nan), [50]) == []
+
+
+def test_bins_of_people_are_equal_in_number_and_sorted():
+    errors = torch.tensor([1.0, 2, 3, 4, torch.nan], dtype=torch.float64)
+    quantity = torch.tensor([40.0, 30, 20, 10, 0])
+    assert by_share(errors, quantity, 2) == [(15, 3.5, 2), (35, 1.5, 2)]
+
+
+def test_the_report_holds_all_and_loads_nothing(tmp_path):
+    people = cases_of("synthetic", write_synthetic(tmp_path / "people.pt"))
+    protocol, network = PROTOCOLS["synthetic"], constant()
+    bodies = TruthBodies({"": network.body})
+    result = evaluate(people, network, protocol, bodies)
+    exhibits = gallery(result, network, protocol)
+    assert [exhibit.percentile for exhibit in exhibits] == list(PERCENTILES)
+    assert sheet(exhibits).shape[0] == 3
+    curves = error_by_hidden_share(people, network, protocol, bodies, shares=(0.0, 0.5))
+    assert [curve.way for curve in curves] == ["covered", "cut off"]
+    assert curves[0].points[0][1] == pytest.approx(float(person_errors(result).values.mean()))
+    page = html_page(Report(result, exhibits, curves))
+    assert page.count("<img") == 4 * len(PERCENTILES)
+    assert "http" not in page
+    for words in (protocol.name, "MPJPE", "right_ankle", "cut off", "Percentile 95"):
+        assert words in page
+    assert write_report(Report(result), tmp_path).read_text().startswith("<!DOCTYPE html>")
+    assert (tmp_path / "report.md").read_text().startswith("| system |")
+
+
+def test_the_command_measures_a_file_and_prints_json(tmp_path: Path, capsys):
+    data = write_lspet_hold_out(tmp_path / "lspet")
+    guess = write_predictions(tmp_path / "theirs.npz", keypoints_2d=np.stack([points(LSP)] * 3))
+    words = ["evaluate", "--protocol", "lspet-pck", "--data", str(data), "--predictions", str(guess)]
+    assert main([*words, "--json", "--report", str(tmp_path / "report")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [figure["value"] for figure in said["figures"]] == [100, 100, 100]
+    assert said["system"].startswith("theirs.npz ")
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert json.loads((tmp_path / "report" / "result.json").read_text()) == said
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--protocol", "lspet"], "lspet-pck"),
+        (["--protocol", "lspet-pck", "--limit", "0"], "--limit"),
+        (["--protocol", "lspet-pck", "--occlusion"], "no --report"),
+        (["--protocol", "lspet-pck"], "No data set at"),
+    ],
+)
+def test_what_the_user_can_mend_is_told_in_one_sentence(tmp_path, capsys, more, words):
+    assert main(["evaluate", "--data", str(tmp_path / "nowhere"), *more]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_mesh_without_a_camera_is_not_drawn(tmp_path):
+    from humanmesh.evaluation.predictions import FilePrediction, read_predictions
+
+    file = read_predictions(
+        write_predictions(tmp_path / "a.npz", vertices=np.random.default_rng(0).random((1, 40, 3)))
+    )
+    with pytest.raises(BadInputError, match="no camera"):
+        FilePrediction(file, BodyModel(made_body()), (0,)).view(0)
