@@ -28,6 +28,9 @@ COMMANDS: dict[str, Command] = {
         "humanmesh.cli.predict", "Recover the person in each photo: meshes, pictures, numbers."
     ),
     "train": Command("humanmesh.cli.train", "Train on packed photos, with or without 3D labels."),
+    "data": Command(
+        "humanmesh.cli.data", "Pack photos, gather motion capture, draw synthetic people to train on."
+    ),
     "evaluate": Command("humanmesh.cli.evaluate", "Measure weights or predictions by a published protocol."),
     "doctor": Command("humanmesh.cli.doctor", "Show versions, devices, files and their licences."),
 }

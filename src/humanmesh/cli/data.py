@@ -1,0 +1,308 @@
+"""Make data to train on: pack photos, gather motion capture, draw synthetic people, look at what was packed.
+
+Packed data is a folder of WebDataset tars, NAME-00000.tar and so on; a data set whose name ends in `_held_out` is
+measured during a training and never trained on. A re-run replaces all tars of its names, or, when it fails, none.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from humanmesh.cli.progress import PatientBar
+from humanmesh.errors import BadInputError, MissingAssetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from humanmesh.data.dataset import Sample
+    from humanmesh.data.readers import ReadReport
+    from humanmesh.data.shards import ShardSource
+
+_Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Pack photos with keypoints into shards, a part of them held out."""
+
+    format: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FORMAT")]
+    """coco, lsp, lspet, mpii, ccp, h36m, mpi_inf_3dhp_train, mpi_inf_3dhp_test, mpi_inf_3dhp_npz, pw3d or spin;
+    docs/datasets.md tells the layout of each. Your own photos go in COCO's form."""
+    path: Annotated[Path, tyro.conf.Positional]
+    """Annotation file, or folder of the data set, as the format wants it."""
+    out: Path
+    """Folder for the shards."""
+    images: Path | None = None
+    """Folder of the photos; looked for in the usual places where None."""
+    name: str | None = None
+    """Name of the data set; the format's where None."""
+    hold_out: float | None = None
+    """Share of the photos, from 0 to 1, that goes to NAME_held_out: by a hash of the photo's name, or of the sequence's. By
+    the data set's own rule where None (lspet, ccp, exercises), or a tenth."""
+    minimum_joints: int = 6
+    """A person with fewer visible joints is left out."""
+    strict: _Switch = False
+    """Stop at the first record with any fault, instead of leaving it out and counting it."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Gather motion capture of every kind into one file of poses for the adversary and for synthetic people."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Searched, with all folders in it, for .amc (beside its .asf), .bvh, AMASS .npz, exponential maps .npz (beside
+    skeleton.json) and DeepMimic .txt."""
+    out: Path
+    """File to write, .npz."""
+    amc_frame_rate: float = 30.0
+    """Hz of .amc files, which do not say it."""
+    strict: _Switch = False
+    """Stop at the first file that cannot be read, instead of leaving it out and naming it."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class Synthesize:
+    """Draw synthetic people with exact labels, straight into shards."""
+
+    motion: Path
+    """.npz that `humanmesh data motion` wrote."""
+    backgrounds: tuple[Path, ...]
+    """Folders of photos without people."""
+    textures: tuple[Path, ...]
+    """Folders of pictures for cloth and occluders."""
+    out: Path
+    """Folder for the shards."""
+    count: int = 10_000
+    """People to draw."""
+    held_out: _Switch = False
+    """Draw from the clips and backgrounds that are kept for measuring; the name then ends in _held_out."""
+    name: str = "synthetic"
+    """Name of the data set."""
+    seed: int = 1000
+    """Of the first thousand people; each thousand after it takes the next number."""
+    body: str = "anny"
+    """"anny", or the path of an SMPL file."""
+    device: str = "cpu"
+    """Device as PyTorch names it, such as cpu or cuda:0."""
+    benchmark: _Switch = False
+    """Write .pt files with masks and body parts, as `humanmesh evaluate synthetic` reads them, instead of shards."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Draw a sheet of packed people with their keypoints: the person's left blue, the right orange."""
+
+    shards: Annotated[Path, tyro.conf.Positional]
+    """Folder of shards, or one tar."""
+    out: Path
+    """Picture to write, .png."""
+    name: str | None = None
+    """Show one data set only; all where None."""
+    count: int = 24
+    """People of each data set, evenly over it."""
+    columns: int = 8
+    """People in a row."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+Arguments = (
+    Annotated[Pack, tyro.conf.subcommand("pack")]
+    | Annotated[Motion, tyro.conf.subcommand("motion")]
+    | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+)
+
+
+def run(arguments: "Pack | Motion | Synthesize | Show") -> int:
+    """Do it, and say what came of it.
+
+    Raises:
+        HumanMeshError: where the input cannot be used.
+    """
+    does: dict[type, Any] = {Pack: _pack, Motion: _motion, Synthesize: _synthesize, Show: _show}
+    result, lines = does[type(arguments)](arguments)
+    print(json.dumps(result, indent=1) if arguments.json else "\n".join(lines))
+    return 0
+
+
+def _pack(arguments: Pack) -> tuple[dict[str, Any], list[str]]:
+    from humanmesh.data.packing import PackJob, pack
+    from humanmesh.data.readers import ReadRules
+
+    if arguments.minimum_joints < 2:
+        raise BadInputError(
+            "--minimum-joints", f"{arguments.minimum_joints}", "Two joints make a box, one does not."
+        )
+    rules = ReadRules(
+        arguments.minimum_joints, refuse=ReadRules.strict().refuse if arguments.strict else frozenset()
+    )
+    job = PackJob(
+        arguments.format, arguments.path, arguments.out, arguments.name or arguments.format, arguments.images,
+        arguments.hold_out, rules,
+    )  # fmt: skip
+    with PatientBar("people") as bar:
+        packed = pack(job, bar)
+    result = {
+        "people": packed.people,
+        "left_out": dict(packed.report.counts),
+        "examples": packed.report.examples,
+    }
+    lines = [_written(name, count, arguments.out) for name, count in packed.people.items()]
+    return result, [*lines, *_left_out(packed.report)]
+
+
+def _written(name: str, count: int, folder: Path) -> str:
+    from humanmesh.data.shards import data_sets_in
+
+    if not count:
+        return f"{name}: nobody"
+    paths = data_sets_in(folder)[name]
+    last = f" to {paths[-1].name}" if len(paths) > 1 else ""
+    return f"{name}: {count:,} people, {paths[0]}{last}"
+
+
+def _left_out(report: "ReadReport") -> list[str]:
+    from humanmesh.data.readers.checks import CHOICES, FAULTS
+
+    return [
+        f"{reason}: {count:,} ({FAULTS.get(reason) or CHOICES[reason]}); the first: {report.examples[reason][0]}"
+        for reason, count in report.counts.most_common()
+    ]
+
+
+def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
+    from humanmesh.data.motion_files import (
+        MotionReport,
+        MotionRules,
+        pose_arrays,
+        read_motion_folder,
+        write_motion,
+    )
+
+    if arguments.amc_frame_rate <= 0:
+        raise BadInputError("--amc-frame-rate", f"{arguments.amc_frame_rate}", "Give a number of Hz above 0.")
+    report = MotionReport()
+    rules = MotionRules(arguments.amc_frame_rate, arguments.strict)
+    motions = read_motion_folder(arguments.folder, rules, report, arguments.out)
+    arrays = pose_arrays(motions)
+    write_motion(arguments.out, arrays)
+    kept, found = len(arrays["pose"]), sum(len(motion.rotations) for motion in motions)
+    result = {
+        "files": report.files, "clips": len(motions), "frames": kept, "frames_left_out": found - kept,
+        "files_left_out": report.left_out,
+    }  # fmt: skip
+    lines = [f"{arguments.out}: {kept:,} poses of {len(motions):,} clips from {report.files:,} files"]
+    if found > kept:
+        lines.append(f"{found - kept:,} frames are left out: a joint is turned further than a body can")
+    return result, [*lines, *(f"left out: {sentence}" for sentence in report.left_out)]
+
+
+def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
+    import torch
+
+    from humanmesh.data.shards import HELD_OUT, check_name
+    from humanmesh.data.synthetic_recipe import SynthesisJob
+
+    if arguments.count < 1:
+        raise BadInputError("--count", f"{arguments.count}", "Give a number of people, at least 1.")
+    if not arguments.motion.is_file():
+        raise MissingAssetError("motion capture", arguments.motion, "Make one with `humanmesh data motion`.")
+    name = check_name(arguments.name + HELD_OUT if arguments.held_out else arguments.name)
+    job = SynthesisJob(
+        out=arguments.out, motion=arguments.motion, backgrounds=arguments.backgrounds, textures=arguments.textures,
+        count=arguments.count, seed=arguments.seed, body=arguments.body, held_out=arguments.held_out,
+        device=arguments.device,
+    )  # fmt: skip
+    torch.set_num_threads(1)  # batches this small thread badly
+    with PatientBar("people") as bar:
+        if arguments.benchmark:
+            return _benchmark_parts(job, bar)
+        return _synthetic_shards(job, name, bar)
+
+
+def _benchmark_parts(job: Any, bar: PatientBar) -> tuple[dict[str, Any], list[str]]:
+    from humanmesh.data import synthetic_recipe
+
+    files = []
+    for path in synthetic_recipe.run(job):
+        files.append(str(path))
+        bar(min(len(files) * job.part_size, job.count), job.count)
+    return {"people": job.count, "files": files}, files
+
+
+def _synthetic_shards(job: Any, name: str, bar: PatientBar) -> tuple[dict[str, Any], list[str]]:
+    from humanmesh.data.packing import synthetic_people
+    from humanmesh.data.shards import write_data_sets
+    from humanmesh.data.synthetic_recipe import assets_of
+    from humanmesh.files.body_models import load_body_data
+
+    people = synthetic_people(job, assets_of(job, load_body_data(job.body)), name)
+    count = write_data_sets({name: _counted(people, bar, job.count)}, job.out)[name]
+    return {"people": {name: count}}, [_written(name, count, job.out)]
+
+
+def _counted(samples: "Iterator[Sample]", bar: PatientBar, total: int) -> "Iterator[Sample]":
+    for done, sample in enumerate(samples, 1):
+        yield sample
+        bar(done, total)
+
+
+def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:
+    from humanmesh.files.images import write_png
+    from humanmesh.render.overlay import contact_sheet
+
+    if min(arguments.count, arguments.columns) < 1:
+        raise BadInputError("--count or --columns", "a number below 1", "Give at least 1 of each.")
+    records: dict[str, list[str]] = {}
+    pictures: list[Tensor] = []
+    for source in _sources(arguments):
+        rows = range(0, len(source), -(-len(source) // arguments.count))
+        samples = [source[row] for row in rows]
+        pictures += [_drawn(sample) for sample in samples]
+        records[source.name] = [f"{sample.source}/{sample.record}" for sample in samples]
+    write_png(arguments.out, contact_sheet(pictures, arguments.columns))
+    lines = [f"{name}: {len(shown)} people, {shown[0]} to {shown[-1]}" for name, shown in records.items()]
+    return {"picture": str(arguments.out), "records": records}, [*lines, f"wrote {arguments.out}"]
+
+
+def _sources(arguments: Show) -> "list[ShardSource]":
+    from humanmesh.data.shards import ShardSource, data_sets_in
+    from humanmesh.errors import UnknownNameError
+
+    if not arguments.shards.exists():
+        raise MissingAssetError("shards", arguments.shards, "Write them with `humanmesh data pack`.")
+    found = (
+        data_sets_in(arguments.shards)
+        if arguments.shards.is_dir()
+        else {arguments.shards.stem: [arguments.shards]}
+    )
+    if arguments.name is not None and arguments.name not in found:
+        raise UnknownNameError("data set", arguments.name, list(found))
+    if not found:
+        raise BadInputError(
+            f"Folder {arguments.shards}", "no tar in it", "Write shards with `humanmesh data pack`."
+        )
+    names = [arguments.name] if arguments.name is not None else list(found)
+    return [ShardSource(name, found[name]) for name in names]
+
+
+def _drawn(sample: "Sample") -> "Tensor":
+    import torch
+
+    from humanmesh.body.skeletons import COCOPLUS_19
+    from humanmesh.render.overlay import skeleton_overlay
+
+    visible = torch.from_numpy(sample.weights_2d) > 0
+    picture = torch.from_numpy(sample.image.copy()).float() / 255
+    return skeleton_overlay(picture, torch.from_numpy(sample.keypoints_2d), COCOPLUS_19, visible)

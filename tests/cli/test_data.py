@@ -1,0 +1,243 @@
+"""`humanmesh data`: from files to files, its account of what was left out, and its sentences."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from humanmesh.cli import main
+from humanmesh.data.pool import read_pool
+from humanmesh.data.readers import READERS
+from humanmesh.data.shards import STORED_SIZE, ShardSource, data_sets_in
+from photo_layouts import LAYOUTS, coco_content, write_json, write_lsp, write_photo
+
+
+def result_of(capsys, *words: str) -> dict:
+    assert main(["data", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def sentence_of(capsys, *words: str) -> str:
+    """The one line that a refused command prints."""
+    assert main(["data", *words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def write_photos(folder: Path, count: int) -> Path:
+    """A COCO file of photos with one person each."""
+    content = coco_content()
+    person = content["annotations"][0]
+    for number in range(count):
+        write_photo(folder / "photos" / f"{number:03d}.jpg")
+    images = [{"id": number, "file_name": f"{number:03d}.jpg"} for number in range(count)]
+    people = [person | {"id": number, "image_id": number} for number in range(count)]
+    return write_json(folder / "mine.json", content | {"images": images, "annotations": people})
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_format_packs(tmp_path, capsys, layout):
+    reader, write = LAYOUTS[layout]
+    path = write(tmp_path / "data")
+    result = result_of(capsys, "pack", reader, str(path), "--out", str(tmp_path / "out"), "--hold-out", "0")
+    people = len(READERS[reader](path))
+    assert result["people"] == {reader: people, f"{reader}_held_out": 0}
+    source = ShardSource(reader, data_sets_in(tmp_path / "out")[reader])
+    assert len(source) == people
+    assert {source[row].source for row in range(people)} == {reader}
+
+
+def test_help_names_every_format(capsys):
+    assert main(["data", "pack", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert all(name in said for name in READERS)
+
+
+def test_own_photos_are_packed_under_their_name_with_a_tenth_held_out(tmp_path, capsys):
+    file = write_photos(tmp_path, 60)
+    words = ("pack", "coco", str(file), "--images", str(tmp_path / "photos"), "--name", "mine")
+    result = result_of(capsys, *words, "--out", str(tmp_path / "out"))
+    assert sum(result["people"].values()) == 60
+    assert 1 <= result["people"]["mine_held_out"] <= 14
+    found = data_sets_in(tmp_path / "out")
+    records = {name: {s.record for s in (ShardSource(name, paths))} for name, paths in found.items()}
+    assert not records["mine"] & records["mine_held_out"]
+
+
+def test_what_was_left_out_is_told_with_file_and_record(tmp_path, capsys):
+    file = write_photos(tmp_path, 12)
+    (tmp_path / "photos" / "003.jpg").unlink()
+    damaged = tmp_path / "photos" / "005.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:-60])
+    write_photo(tmp_path / "photos" / "unnamed.jpg")
+    words = ["pack", "coco", str(file), "--images", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
+    assert main(["data", *words]) == 0
+    said = capsys.readouterr().out
+    assert f"annotation without its photo: 1 (the record is left out); the first: {file}, 3" in said
+    assert f"unreadable photo: 1 (the record is left out); the first: {damaged}, 5" in said
+    assert "photo without annotation: 1" in said
+    assert "unnamed.jpg" in said
+    result = result_of(capsys, *words)
+    assert sum(result["people"].values()) == 10
+    assert result["left_out"]["unreadable photo"] == 1
+    before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir())
+    assert "annotation without its photo" in sentence_of(capsys, *words, "--strict")
+    assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["pack", "coco", "nowhere.json"], "nowhere.json"),
+        (["pack", "cocoo", "mine.json"], "Unknown format 'cocoo'"),
+        (["pack", "coco", "mine.json", "--images", "nowhere"], "nowhere"),
+        (["pack", "lsp", "lsp", "--images", "photos"], "Leave out --images"),
+        (["pack", "coco", "mine.json", "--hold-out", "1"], "from 0 to below 1"),
+        (["pack", "coco", "mine.json", "--name", "a.b"], "not a name for files"),
+        (["pack", "coco", "mine.json", "--minimum-joints", "1"], "--minimum-joints"),
+        (["pack", "coco", "mine.json", "--minimum-joints", "18"], "too few visible joints: 9"),
+        (["pack", "coco", "mine.json", "--hold-out", "0.9999"], "Give --hold-out 0"),
+        (["pack", "coco", "mine.json", "--name", "ccp", "--images", "letters"], "Give --hold-out SHARE"),
+        (["pack", "coco", "empty.json"], "0 people read"),
+        (["motion", "nowhere"], "nowhere"),
+        (["motion", "photos"], "no .amc, .bvh"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence_and_leaves_nothing(
+    tmp_path, capsys, monkeypatch, words, expected
+):
+    monkeypatch.chdir(tmp_path)
+    file = write_photos(tmp_path, 9)
+    write_lsp(tmp_path / "lsp")
+    if "letters" in words:
+        content = json.loads(file.read_text())
+        write_photo(tmp_path / "letters" / "a.jpg")
+        content["images"][0]["file_name"] = "a.jpg"
+        write_json(file, content)
+    write_json(tmp_path / "empty.json", {"images": [], "annotations": []})
+    if words[0] == "pack" and words[2] == "mine.json" and "--images" not in words:
+        words = [*words, "--images", "photos"]
+    assert expected in sentence_of(capsys, *words, "--out", "out")
+    assert not [path for path in tmp_path.rglob("*.tar")]
+
+
+BVH = """HIERARCHY
+ROOT Hips
+{
+  OFFSET 0 0 0
+  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+}
+"""
+
+
+def write_amass(path: Path, frames: int = 5) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(frames)
+    np.savez(
+        path, poses=rng.normal(0, 0.2, (frames, 156)), trans=np.zeros((frames, 3)), betas=np.zeros(16),
+        mocap_framerate=np.array(60.0), gender=np.array("male"),
+    )  # fmt: skip
+
+
+def test_motion_of_a_folder_becomes_a_pool_and_what_is_damaged_is_named(tmp_path, capsys):
+    write_amass(tmp_path / "in" / "one" / "walk.npz")
+    write_amass(tmp_path / "in" / "two" / "run.npz", 7)
+    (tmp_path / "in" / "bad.bvh").write_text(BVH)
+    out = tmp_path / "in" / "motion.npz"
+    for _ in range(2):  # its own output is no input
+        result = result_of(capsys, "motion", str(tmp_path / "in"), "--out", str(out))
+        assert (result["files"], result["clips"], result["frames"]) == (2, 2, 12)
+        assert "bad.bvh" in result["files_left_out"][0]
+    with np.load(out) as arrays:
+        assert len(arrays["clip_names"]) == 2
+        np.testing.assert_allclose(arrays["weight"].sum(), 1, rtol=1e-5)
+        assert arrays["pose"].shape == (12, 72)
+    assert len(read_pool(out).poses) == 12
+    assert "bad.bvh" in sentence_of(capsys, "motion", str(tmp_path / "in"), "--out", str(out), "--strict")
+    assert main(["data", "motion", str(tmp_path / "in"), "--out", str(out)]) == 0
+    assert "12 poses of 2 clips from 2 files" in capsys.readouterr().out
+
+
+def test_motion_with_nan_is_named_and_leaves_no_file(tmp_path, capsys):
+    write_amass(tmp_path / "walk.npz")
+    with np.load(tmp_path / "walk.npz") as arrays:
+        changed = dict(arrays)
+    changed["poses"][3, 7] = np.nan
+    np.savez(tmp_path / "walk.npz", **changed)
+    said = sentence_of(capsys, "motion", str(tmp_path / "walk.npz"), "--out", str(tmp_path / "out.npz"))
+    assert "walk.npz" in said
+    assert "3" in said
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Motion and backgrounds to draw people from; the words that name them."""
+    write_amass(tmp_path / "mocap" / "walk.npz")
+    assert main(["data", "motion", str(tmp_path / "mocap"), "--out", str(tmp_path / "motion.npz")]) == 0
+    (tmp_path / "rooms").mkdir()
+    for number in range(3):
+        Image.new("RGB", (40, 30), (60 * number, 90, 120)).save(tmp_path / "rooms" / f"{number}.png")
+    return [
+        "synthesize", "--motion", str(tmp_path / "motion.npz"), "--backgrounds", str(tmp_path / "rooms"),
+        "--textures", str(tmp_path / "rooms"),
+    ]  # fmt: skip
+
+
+def test_synthetic_people_go_straight_to_shards(tmp_path, capsys, scene):
+    capsys.readouterr()
+    result = result_of(capsys, *scene, "--count", "3", "--out", str(tmp_path / "out"))
+    source = ShardSource("synthetic", data_sets_in(tmp_path / "out")["synthetic"])
+    assert len(source) == result["people"]["synthetic"]
+    sample = source[0]
+    assert sample.image.shape == (3, STORED_SIZE, STORED_SIZE)
+    assert (sample.pose_weight, sample.shape_weight) == (1, 1)
+    assert sample.weights_3d.all()
+    before = (tmp_path / "out" / "synthetic-00000.tar").read_bytes()
+    result_of(capsys, *scene, "--count", "3", "--out", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "synthetic-00000.tar").read_bytes() == before
+
+
+def test_synthesis_without_motion_or_people_is_refused(tmp_path, capsys, scene):
+    capsys.readouterr()
+    out = ["--out", str(tmp_path / "out")]
+    assert "--count" in sentence_of(capsys, *scene, *out, "--count", "0")
+    assert "humanmesh data motion" in sentence_of(capsys, *scene, *out, "--motion", "nowhere.npz")
+    assert "no clip" in sentence_of(capsys, *scene, *out, "--count", "2", "--held-out")
+
+
+def test_a_sheet_shows_people_with_their_keypoints(tmp_path, capsys):
+    file = write_photos(tmp_path, 9)
+    shards, picture = tmp_path / "out", tmp_path / "sheet.png"
+    words = ["pack", "coco", str(file), "--images", str(tmp_path / "photos"), "--hold-out", "0.4"]
+    result_of(capsys, *words, "--out", str(shards))
+    result = result_of(capsys, "show", str(shards), "--out", str(picture), "--count", "2", "--columns", "3")
+    assert {name: len(shown) for name, shown in result["records"].items()} == {"coco": 2, "coco_held_out": 2}
+    with Image.open(picture) as sheet:
+        assert sheet.size == (4 + 3 * (STORED_SIZE + 4), 4 + 2 * (STORED_SIZE + 4))
+        colours = np.asarray(sheet.convert("RGB"))[4 : 4 + STORED_SIZE, 4 : 4 + STORED_SIZE]
+    background = np.array([90, 120, 150])
+    assert (np.abs(colours.astype(int) - background).max(-1) > 60).any()  # the skeleton
+    assert list(
+        result_of(capsys, "show", str(shards), "--out", str(picture), "--name", "coco")["records"]
+    ) == ["coco"]
+    tar = shards / "coco-00000.tar"
+    assert len(result_of(capsys, "show", str(tar), "--out", str(picture))["records"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["nowhere"], "data pack"),
+        (["."], "no tar in it"),
+        ([".", "--name", "mine"], "Unknown data set"),
+        ([".", "--count", "0"], "at least 1"),
+    ],
+)
+def test_a_sheet_of_nothing_is_refused(tmp_path, capsys, monkeypatch, words, expected):
+    monkeypatch.chdir(tmp_path)
+    assert expected in sentence_of(capsys, "show", *words, "--out", "sheet.png")
