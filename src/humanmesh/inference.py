@@ -46,6 +46,8 @@ SMALLEST_BOX = 4
 
 CROP_MARGIN = 1.25
 """Side of the crop in units of the longer side of the box of the keypoints, as in training."""
+FOUND_MARGIN = 1.5
+"""The same for the first crop of a person found without a box, whose box is less sure."""
 KEYPOINTS_OF_BODY = 0.92
 """Longer side of the box of the keypoints in units of that of the whole body: soles, finger tips and hair lie outside."""
 REFINEMENTS = 1
@@ -327,7 +329,8 @@ class Recoverer:
         if not found:
             return
         numbers = tuple(number for number, _ in found)
-        seen = _Crops(numbers, _crops_round(torch.stack([person.keypoints for _, person in found])))
+        keypoints = torch.stack([person.keypoints for _, person in found])
+        seen = _Crops(numbers, _crops_round(keypoints, FOUND_MARGIN))
         answers = self._ask(photos, seen)
         for _ in range(REFINEMENTS):
             seen, answers = self._look_again(photos, seen, answers)
@@ -340,7 +343,8 @@ class Recoverer:
         self, photos: Sequence[Tensor], seen: _Crops, answers: _Answers
     ) -> tuple[_Crops, _Answers]:
         """The answers for crops round the recovered bodies; the old ones where the person got lost there."""
-        round_body = _crops_round(crops.apply(seen.photo_from_crop, answers.keypoints_crop))
+        keypoints = crops.apply(seen.photo_from_crop, answers.keypoints_crop)
+        round_body = _crops_round(keypoints, CROP_MARGIN)
         again = _Crops(seen.photos, round_body)
         new = self._ask(photos, again)
         is_lost = new.confidences < KEPT_CONFIDENCE * answers.confidences
@@ -502,9 +506,9 @@ def checked_boxes(boxes: Boxes, width: int, height: int, photo: str = "Photo") -
     return values
 
 
-def _crops_round(keypoints: Float[Tensor, "crops keypoints 2"]) -> Float[Tensor, "crops 3 3"]:
+def _crops_round(keypoints: Float[Tensor, "crops keypoints 2"], margin: float) -> Float[Tensor, "crops 3 3"]:
     box = torch.cat([keypoints.amin(1), keypoints.amax(1)], 1)
-    side = crops.margin_crop_side(box, CROP_MARGIN).clamp_min(SMALLEST_BOX)
+    side = crops.margin_crop_side(box, margin).clamp_min(SMALLEST_BOX)
     return crops.crop_from_photo(crops.box_center(box), side)
 
 

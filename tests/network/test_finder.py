@@ -93,5 +93,51 @@ def test_who_fades_at_the_closer_look_is_nobody():
     assert PersonFinder(Scripted([first, second])).find([torch.zeros(3, 192, 96)]) == [[]]
 
 
+def side_by_side(one: EncoderOutput, other: EncoderOutput) -> EncoderOutput:
+    both = [None if a is None else torch.cat([a, b]) for a, b in zip(parts(one), parts(other), strict=True)]
+    return EncoderOutput(*both)
+
+
+def parts(output: EncoderOutput) -> list[torch.Tensor | None]:
+    return [output.pooled, output.features, output.heatmaps, output.center_heatmap, output.center_offsets]
+
+
+def test_one_person_seen_twice_is_one_person():
+    # Two candidates, three cells of 4 pixels apart; a closer look is 56 pixels wide, so 5 of its cells are 5.8 pixels:
+    # the person right of the first one's middle is the person left of the second one's.
+    first = maps_of([(20, 21), (20, 24)])
+    second = side_by_side(maps_of([(24, 29)]), maps_of([(24, 19)]))
+    people = PersonFinder(Scripted([first, second]), candidate_score=0.5).find([torch.zeros(3, 192, 192)])[0]
+    assert len(people) == 1
+    assert float(people[0].keypoints[:, 0].mean()) == pytest.approx(92.5, abs=1)
+
+
+def test_neighbours_stay_two_people():
+    first, second = maps_of([(20, 12), (20, 36)]), maps_of([(24, 24)])
+    people = PersonFinder(Scripted([first, second]), candidate_score=0.5).find([torch.zeros(3, 192, 192)])[0]
+    middles = sorted(float(person.keypoints[:, 0].mean()) for person in people)
+    assert middles == pytest.approx([12.5 * 4, 36.5 * 4], abs=4)
+
+
+def test_only_scores_from_the_given_one_are_people():
+    middle = maps_of([(24, 24)])
+    photo = torch.zeros(3, 192, 192)
+    score = PersonFinder(Scripted([middle, middle])).find([photo])[0][0].score
+    assert PersonFinder(Scripted([middle, middle]), person_score=score + 1e-4).find([photo]) == [[]]
+    assert len(PersonFinder(Scripted([middle, middle]), person_score=score - 1e-4).find([photo])[0]) == 1
+
+
 def test_an_empty_list_of_photos_has_no_people():
     assert PersonFinder(Scripted([])).find([]) == []
+
+
+def test_a_keypoint_goes_to_the_heat_near_it_where_the_regression_falls_short():
+    maps = maps_of([(24, 24)])
+    wrist = COCO_17.index["left_wrist"]
+    heat = maps.heatmaps.clone()
+    channel = KEYPOINTS.index["left_wrist"]
+    heat[0, channel] = OFF
+    heat[0, channel, 31, 12] = ON  # some cells beyond where the regression put it
+    stretched = EncoderOutput(maps.pooled, None, heat, maps.center_heatmap, maps.center_offsets)
+    position = sight_people(stretched).keypoints[0, 0, wrist].tolist()
+    assert position == pytest.approx([(12 + 0.5) / 24 - 1, (31 + 0.5) / 24 - 1], abs=1e-6)

@@ -18,17 +18,23 @@ CANDIDATES = 5
 """People looked at in one photo, the clearest."""
 CANDIDATE_SCORE = 0.12
 """Score in the whole photo from which a person gets a closer look."""
-PERSON_SCORE = 0.3
+PERSON_SCORE = 0.35
 """Score in the closer look from which it is a person: 1 in 12 empty rooms reaches it, 9 in 10 sports photos do."""
 CROP_MARGIN = 1.4
 """Side of the closer look in units of the longer side of the box of the keypoints."""
 
+_SAME_PERSON = 0.15
+"""Mean distance of the keypoints, in units of the box's diagonal, below which two finds are one person."""
 _CHUNK = 16
 """Crops that go through the network at once, which bounds the memory."""
 _PEAK_CELLS = 5
 """Side in cells of the square in which a centre is the highest."""
 _KEYPOINT_CELLS = 7
 """Side in cells of the square in which a keypoint's heat counts for it."""
+_NEARNESS = 1.8
+"""Cells added to the distance that divides a keypoint's heat; MoveNet's number."""
+_WARM = 0.15
+"""Heat from which a heat map is believed."""
 _CENTRALITY = 0.35
 """Spread in crop half-widths of the weight on people near the middle of a closer look."""
 
@@ -52,15 +58,23 @@ class FoundPerson:
     keypoints: Float[Tensor, "17 2"]
     """`COCO_17`, photo pixels."""
     score: float
-    """In [0, 1]; at least `PERSON_SCORE`."""
+    """In [0, 1]; at least the finder's `person_score`."""
 
 
 class PersonFinder(nn.Module):
     """Finds people with the centre, offset and keypoint maps of an encoder built with `person_heads=True`."""
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        *,
+        candidate_score: float = CANDIDATE_SCORE,
+        person_score: float = PERSON_SCORE,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.candidate_score = candidate_score
+        self.person_score = person_score
 
     @torch.no_grad()
     def find(self, photos: Sequence[Tensor]) -> list[list[FoundPerson]]:
@@ -70,12 +84,12 @@ class PersonFinder(nn.Module):
             return [[] for _ in photos]
         keypoints, scores = self._closer_look([photos[number] for number in numbers], keypoints)
         people: list[list[FoundPerson]] = [[] for _ in photos]
-        sizes = (keypoints.amax(1) - keypoints.amin(1)).norm(dim=-1)
-        for row in sizes.argsort(descending=True).tolist():
-            score = float(scores[row])
-            if score >= PERSON_SCORE:
-                people[numbers[row]].append(FoundPerson(keypoints[row], score))
-        return people
+        for row in scores.argsort(descending=True).tolist():
+            person = FoundPerson(keypoints[row], float(scores[row]))
+            already = people[numbers[row]]
+            if person.score >= self.person_score and not any(_is_same(person, other) for other in already):
+                already.append(person)
+        return [sorted(some, key=_size, reverse=True) for some in people]
 
     def scores_of(
         self, photos: Sequence[Tensor], boxes: Float[Tensor, "photos 4"]
@@ -90,7 +104,7 @@ class PersonFinder(nn.Module):
         sizes = torch.tensor([[photo.shape[2], photo.shape[1]] for photo in photos], dtype=torch.float32)
         matrix = crops.crop_from_photo(sizes / 2, sizes.amax(1))
         sighted = self._sight(photos, matrix)
-        rows, people = (sighted.scores >= CANDIDATE_SCORE).nonzero(as_tuple=True)
+        rows, people = (sighted.scores >= self.candidate_score).nonzero(as_tuple=True)
         photo_from_crop = torch.linalg.inv(matrix)[rows]
         return rows.tolist(), crops.apply(photo_from_crop, sighted.keypoints[rows, people])
 
@@ -121,6 +135,16 @@ class PersonFinder(nn.Module):
         )
 
 
+def _size(person: FoundPerson) -> float:
+    """Diagonal of the box of the keypoints in pixels."""
+    return float((person.keypoints.amax(0) - person.keypoints.amin(0)).norm())
+
+
+def _is_same(person: FoundPerson, other: FoundPerson) -> bool:
+    distance = float((person.keypoints - other.keypoints).norm(dim=-1).mean())
+    return distance < _SAME_PERSON * max(_size(person), _size(other))
+
+
 def sight_people(encoded: EncoderOutput) -> Sightings:
     """Read the person heads.
 
@@ -134,10 +158,12 @@ def sight_people(encoded: EncoderOutput) -> Sightings:
     height, width = heatmaps.shape[-2:]
     places = (row * width + column)[:, None].expand(-1, offsets.shape[1], -1)
     cells = offsets.float().flatten(2).gather(2, places).transpose(1, 2).unflatten(2, (-1, 2))
-    y, x = row[..., None] + cells[..., 0], column[..., None] + cells[..., 1]
+    regressed = torch.stack([row, column], -1)[:, :, None] + cells
+    keypoint_maps = heatmaps[:, COCO_17.indices_in(KEYPOINTS)].float().sigmoid()
+    y, x = _snapped(keypoint_maps, regressed).unbind(-1)
     cells_per_crop_unit = torch.tensor([width / 2, height / 2], device=x.device)
     centers = (torch.stack([column, row], -1) + 0.5) / cells_per_crop_unit - 1
-    keypoint_heat = _heat_at(heatmaps[:, COCO_17.indices_in(KEYPOINTS)].float().sigmoid(), y, x)
+    keypoint_heat = _heat_at(keypoint_maps, *regressed.unbind(-1))
     return Sightings(
         keypoints=(torch.stack([x, y], -1) + 0.5) / cells_per_crop_unit - 1,
         scores=(heat * keypoint_heat).sqrt(),
@@ -153,6 +179,24 @@ def _peaks(
     is_peak = heat == highest
     peaks, places = torch.where(is_peak, heat, torch.zeros_like(heat)).flatten(1).topk(CANDIDATES, 1)
     return peaks, places // heat.shape[-1], places % heat.shape[-1]
+
+
+def _snapped(
+    heat: Float[Tensor, "batch 17 height width"], regressed: Float[Tensor, "batch people 17 2"]
+) -> Float[Tensor, "batch people 17 2"]:
+    """Row and column of the heat that belongs to each regressed keypoint, as MoveNet chooses it; the regressed where all is cold.
+
+    The regression falls short for stretched limbs; the heat map does not, but shows everybody's.
+    """
+    height, width = heat.shape[-2:]
+    rows, columns = (torch.arange(size, device=heat.device) for size in (height, width))
+    y, x = regressed[..., 0, None, None], regressed[..., 1, None, None]
+    distance = torch.hypot(rows[:, None] - y, columns - x)
+    weighted = (heat[:, None] / (distance + _NEARNESS)).flatten(3)
+    place = weighted.argmax(-1)
+    chosen = torch.stack([place // width, place % width], -1).to(regressed.dtype)
+    warmth = heat.flatten(2).gather(2, place.transpose(1, 2)).transpose(1, 2)
+    return torch.where(warmth[..., None] >= _WARM, chosen, regressed)
 
 
 def _heat_at(
