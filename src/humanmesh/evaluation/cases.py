@@ -351,7 +351,7 @@ def read_synthetic_part(file: Path) -> dict[str, Tensor]:
     Raises:
         BadInputError: where it is something else.
     """
-    remedy = "Make it by the fixed recipe: python tools/render_synthetic.py --help."
+    remedy = "Make it by the fixed recipe: humanmesh data synthesize --benchmark --held-out."
     try:
         arrays = torch.load(file, weights_only=True, mmap=True)
     except Exception as error:  # a damaged file can fail in any way
@@ -411,7 +411,7 @@ DATA_SETS: dict[str, DataSet] = {
     "synthetic": DataSet(
         _read_synthetic,
         ("*.pt",),
-        "  part_000.pt           as tools/render_synthetic.py writes it",
+        "  part_000.pt           of humanmesh data synthesize --benchmark",
         "the project's own recipe, data/synthetic_recipe.py",
     ),
     "h36m": DataSet(
