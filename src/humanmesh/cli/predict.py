@@ -31,6 +31,8 @@ BATCH_PIXELS = 24_000_000
 """Pixels that are held at a time, unless one photo alone has more."""
 SAMPLES = ((1_000_000, 3), (4_000_000, 2), (math.inf, 1))
 """Pixels of a photo up to which its overlay is drawn with so many samples a pixel in each direction."""
+GAP_PIXELS = 6
+"""Between the photo and the side views."""
 PATIENCE = 2.0
 """Seconds after which a progress bar shows."""
 
@@ -241,7 +243,7 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     import torch
 
     from humanmesh.files.images import write_png
-    from humanmesh.render.overlay import Look, contact_sheet, draw_people, side_view
+    from humanmesh.render.overlay import Look, draw_people, side_view
 
     height, width = pixels.shape[1:]
     samples = next(samples for limit, samples in SAMPLES if height * width <= limit)
@@ -252,8 +254,10 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     pictures = [draw_people(pixels, vertices, faces, camera.focal_length, camera.principal_point, look=look)]
     if has_side_view:
         look = Look(opacity=1.0, samples=samples)
-        pictures += [side_view(body, faces, height, height // 2, look=look) for body in vertices]
-    write_png(path, contact_sheet(pictures, columns=len(pictures)) if has_side_view else pictures[0])
+        gap = torch.ones(3, height, GAP_PIXELS)
+        for body in vertices:
+            pictures += [gap, side_view(body, faces, height, height // 2, look=look)]
+    write_png(path, torch.cat(pictures, 2))
 
 
 def _tell(arguments: Arguments, results: list[dict[str, Any]], failures: list[_Failure], total: int) -> None:
