@@ -83,8 +83,8 @@ def test_overlay_is_the_photo_with_the_body_on_it_at_its_own_size(photo, boxes, 
 @pytest.mark.usefixtures("quick")
 def test_side_view_stands_beside_the_photo_at_its_height(photo, boxes, tmp_path):
     assert run(photo, "--boxes", boxes, "--out", tmp_path / "out", "--format", "none") == 0
-    picture, (width, height) = Image.open(tmp_path / "out" / "person.overlay.png"), Image.open(photo).size
-    assert picture.size == (width + predict_module.GAP_PIXELS + height // 2, height)
+    with Image.open(tmp_path / "out" / "person.overlay.png") as picture:
+        assert picture.size == (160 + predict_module.GAP_PIXELS + 60, 120)
 
 
 @pytest.mark.usefixtures("quick")
