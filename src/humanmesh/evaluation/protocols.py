@@ -3,7 +3,7 @@
 Two figures may stand in one table only where their protocols are equal; `Protocol.sentence` says all that decides.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, H36M_17, LSP_14, MPI_INF_3DHP_17, SKELETONS
@@ -119,154 +119,160 @@ def _needs_joints(tasks: tuple[Task, ...]) -> bool:
 
 
 _HIPS = ("left_hip", "right_hip")
-_H36M_TEST = {"subject": ("S9", "S11")}
-_CORRUPT = ({"subject": "S11", "action": "Directions", "trial": "1", "camera": "54138969"},)
-_H36M_SEQUENCE = ("subject", "action", "trial", "camera")
 _FRONTAL = "60457274"
-_HMR_H36M = {
-    "data_set": "h36m", "tasks": ("pose",), "root": _HIPS, "truth": "joints of the motion capture",
-    "sequence": _H36M_SEQUENCE, "action": "action",
-}  # fmt: skip
-_SPIN_H36M = _HMR_H36M | {"keypoint_set": H36M_17.name, "root": ("pelvis",)}
-_3DHP = {
-    "data_set": "mpi_inf_3dhp", "tasks": ("pose", "volume"), "root": ("pelvis",),
-    "keypoint_set": MPI_INF_3DHP_17.name, "truth": "univ_annot3 (every subject scaled to one height)",
-    "sequence": ("sequence",), "action": "action",
-    "note": "the mean over all joints alike; the official MATLAB code was not read",
-}  # fmt: skip
-_3DHP_TEST = Selection("TS1 to TS6, valid frames")
-_HMR2_PCK = {
-    "tasks": ("keypoints",), "joints": COCO_17.joints, "thresholds": (0.05, 0.1), "size": "data set's box",
-    "minimum_weight": 0.5, "crop": "data set's box",
-}  # fmt: skip
+"""Camera 3 of Human3.6M, counted from 0."""
+_H36M_TEST = {"subject": ("S9", "S11")}
+
+_LSPET = Protocol(
+    "lspet-pck",
+    "lspet",
+    ("keypoints",),
+    Selection("im08001 to im09000, at least 6 annotated joints", held_out=True, minimum_joints=6),
+    thresholds=(0.05, 0.1, 0.2),
+    truth="joints annotated by the crowd, some of them wrong",
+)
+_CCP = Protocol(
+    "ccp-silhouette",
+    "ccp",
+    ("silhouette",),
+    Selection(
+        "labelled photos whose number is a multiple of 5, at least 6 keypoints",
+        held_out=True,
+        with_mask=True,
+        minimum_joints=6,
+    ),
+    truth="labelled pixels without bags, purses and wallets",
+)
+_EXERCISES = Protocol(
+    "exercises-pck",
+    "exercises",
+    ("keypoints",),
+    Selection(
+        "a tenth of the exercises by a hash of the name, at least 6 keypoints that count",
+        held_out=True,
+        minimum_joints=6,
+    ),
+    joints=COCO_17.joints,
+    thresholds=(0.05, 0.1, 0.2),
+    minimum_weight=0.5,
+    truth="MoveNet's keypoints with a score above 0.5",
+)
+_SYNTHETIC = Protocol(
+    "synthetic",
+    "synthetic",
+    ("pose", "mesh", "keypoints", "silhouette"),
+    Selection("rendered people with at least 6 joints in the picture", minimum_joints=6),
+    root=_HIPS,
+    thresholds=(0.05, 0.1),
+    truth="the rendered body; its mask as far as it is seen",
+)
+_H36M_P1 = Protocol(
+    "h36m-p1",
+    "h36m",
+    ("pose",),
+    Selection(
+        "S9 and S11, all cameras and trials without the corrupt S11 Directions trial 1 camera 0",
+        keep=_H36M_TEST,
+        leave_out=({"subject": "S11", "action": "Directions", "trial": "1", "camera": "54138969"},),
+    ),
+    root=_HIPS,
+    truth="joints of the motion capture",
+    sequence=("subject", "action", "trial", "camera"),
+    action="action",
+)
+_H36M_P2 = replace(
+    _H36M_P1,
+    name="h36m-p2",
+    selection=Selection(
+        "S9 and S11, frontal camera 3 and trial 0 only (HMR's code)",
+        keep=_H36M_TEST | {"camera": (_FRONTAL,), "trial": ("0",)},
+    ),
+)
+_H36M_P1_SPIN = replace(
+    _H36M_P1,
+    name="h36m-p1-spin",
+    selection=Selection("S9 and S11, all cameras, every 5th frame (SPIN's code)", keep=_H36M_TEST, every=5),
+    keypoint_set=H36M_17.name,
+    root=("pelvis",),
+)
+_H36M_P2_SPIN = replace(
+    _H36M_P1_SPIN,
+    name="h36m-p2-spin",
+    selection=Selection(
+        "S9 and S11, camera 60457274, all trials, every 5th frame (SPIN's code)",
+        keep=_H36M_TEST | {"camera": (_FRONTAL,)},
+        every=5,
+    ),
+)
+_3DHP_17 = Protocol(
+    "mpi-inf-3dhp-17",
+    "mpi_inf_3dhp",
+    ("pose", "volume"),
+    Selection("TS1 to TS6, valid frames"),
+    joints=MPI_INF_3DHP_17.joints,
+    keypoint_set=MPI_INF_3DHP_17.name,
+    root=("pelvis",),
+    truth="univ_annot3 (every subject scaled to one height)",
+    sequence=("sequence",),
+    action="action",
+    note="the mean over all joints alike; the official MATLAB code was not read",
+)
+_3DHP_17_SPIN = replace(
+    _3DHP_17,
+    name="mpi-inf-3dhp-17-spin",
+    selection=Selection("TS1 to TS6, valid frames with all 17 joints in the photo", minimum_joints=17),
+)
+_3DPW = Protocol(
+    "3dpw",
+    "pw3d",
+    ("pose", "mesh"),
+    Selection("test split, one record a person, valid cameras only", keep={"split": ("test",)}),
+    keypoint_set=H36M_17.name,
+    root=("pelvis",),
+    truth="joints and vertices of the gendered SMPL bodies, the prediction's of its own body",
+    truth_joints="of the body",
+    sequence=("sequence", "person"),
+    note="PVE after subtraction of each body's own pelvis",
+)
+_LSP = Protocol(
+    "lsp-segmentation",
+    "lsp_masks",
+    ("silhouette", "parts"),
+    Selection("LSP im1001 to im2000", records=(1001, 2000), with_mask=True),
+    truth="UPi-S1h masks",
+    note="pixels left open count as background in the accuracy, as in SPIN's code",
+)
+_COCO = Protocol(
+    "coco-pck",
+    "coco",
+    ("keypoints",),
+    Selection("people with at least 6 annotated joints", minimum_joints=6),
+    joints=COCO_17.joints,
+    thresholds=(0.05, 0.1),
+    size="data set's box",
+    minimum_weight=0.5,
+    crop="data set's box",
+)
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol(
-            "lspet-pck",
-            "lspet",
-            ("keypoints",),
-            Selection("im08001 to im09000, at least 6 annotated joints", held_out=True, minimum_joints=6),
-            thresholds=(0.05, 0.1, 0.2),
-            truth="joints annotated by the crowd, some of them wrong",
-        ),
-        Protocol(
-            "ccp-silhouette",
-            "ccp",
-            ("silhouette",),
-            Selection(
-                "labelled photos whose number is a multiple of 5, at least 6 keypoints",
-                held_out=True,
-                with_mask=True,
-                minimum_joints=6,
-            ),
-            truth="labelled pixels without bags, purses and wallets",
-        ),
-        Protocol(
-            "exercises-pck",
-            "exercises",
-            ("keypoints",),
-            Selection(
-                "a tenth of the exercises by a hash of the name, at least 6 keypoints",
-                held_out=True,
-                minimum_joints=6,
-            ),
-            joints=COCO_17.joints,
-            thresholds=(0.05, 0.1, 0.2),
-            minimum_weight=0.5,
-            truth="MoveNet's keypoints with a score above 0.5",
-        ),
-        Protocol(
-            "synthetic",
-            "synthetic",
-            ("pose", "mesh", "keypoints", "silhouette"),
-            Selection("rendered people with at least 6 joints in the picture", minimum_joints=6),
-            root=_HIPS,
-            thresholds=(0.05, 0.1),
-            truth="the rendered body; its mask as far as it is seen",
-        ),
-        Protocol(
-            "h36m-p1",
-            selection=Selection(
-                "S9 and S11, all cameras and trials without the corrupt S11 Directions trial 1 camera 0",
-                keep=_H36M_TEST,
-                leave_out=_CORRUPT,
-            ),
-            **_HMR_H36M,
-        ),
-        Protocol(
-            "h36m-p2",
-            selection=Selection(
-                "S9 and S11, frontal camera 3 and trial 0 only (HMR's code)",
-                keep=_H36M_TEST | {"camera": (_FRONTAL,), "trial": ("0",)},
-            ),
-            **_HMR_H36M,
-        ),
-        Protocol(
-            "h36m-p1-spin",
-            selection=Selection(
-                "S9 and S11, all cameras, every 5th frame (SPIN's code)", keep=_H36M_TEST, every=5
-            ),
-            **_SPIN_H36M,
-        ),
-        Protocol(
-            "h36m-p2-spin",
-            selection=Selection(
-                "S9 and S11, camera 60457274, all trials, every 5th frame (SPIN's code)",
-                keep=_H36M_TEST | {"camera": (_FRONTAL,)},
-                every=5,
-            ),
-            **_SPIN_H36M,
-        ),
-        Protocol("mpi-inf-3dhp-17", selection=_3DHP_TEST, joints=MPI_INF_3DHP_17.joints, **_3DHP),
-        Protocol("mpi-inf-3dhp-14", selection=_3DHP_TEST, joints=LSP_14.joints, **_3DHP),
-        Protocol(
-            "mpi-inf-3dhp-17-spin",
-            selection=Selection(
-                "TS1 to TS6, valid frames with all 17 joints in the photo", minimum_joints=17
-            ),
-            joints=MPI_INF_3DHP_17.joints,
-            **_3DHP,
-        ),
-        Protocol(
-            "3dpw",
-            "pw3d",
-            ("pose", "mesh"),
-            Selection("test split, one record a person, valid cameras only", keep={"split": ("test",)}),
-            keypoint_set=H36M_17.name,
-            root=("pelvis",),
-            truth="joints and vertices of the gendered SMPL bodies, the prediction's of its own body",
-            truth_joints="of the body",
-            sequence=("sequence", "person"),
-            note="PVE after subtraction of each body's own pelvis",
-        ),
-        Protocol(
-            "lsp-segmentation",
-            "lsp_masks",
-            ("silhouette", "parts"),
-            Selection("LSP im1001 to im2000", records=(1001, 2000), with_mask=True),
-            truth="UPi-S1h masks",
-            note="pixels left open count as background in the accuracy, as in SPIN's code",
-        ),
-        Protocol(
-            "coco-pck",
-            "coco",
-            selection=Selection("people with at least 6 annotated joints", minimum_joints=6),
-            **_HMR2_PCK,
-        ),
-        Protocol(
-            "posetrack-pck",
-            "coco",
-            selection=Selection("PoseTrack people with at least 6 annotated joints", minimum_joints=6),
-            **_HMR2_PCK,
-        ),
-        Protocol(
-            "lspet-pck-box",
-            "spin",
-            selection=Selection("every person of the table, at least 6 annotated joints", minimum_joints=6),
-            **_HMR2_PCK | {"joints": LSP_14.joints},
-        ),
+        _LSPET,
+        _CCP,
+        _EXERCISES,
+        _SYNTHETIC,
+        _H36M_P1,
+        _H36M_P2,
+        _H36M_P1_SPIN,
+        _H36M_P2_SPIN,
+        _3DHP_17,
+        replace(_3DHP_17, name="mpi-inf-3dhp-14", joints=LSP_14.joints),
+        _3DHP_17_SPIN,
+        _3DPW,
+        _LSP,
+        _COCO,
+        replace(_COCO, name="posetrack-pck"),
+        replace(_COCO, name="lspet-pck-box", data_set="spin", joints=LSP_14.joints),
     )
 }
 

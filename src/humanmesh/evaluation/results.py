@@ -203,9 +203,9 @@ def action_means(
     actions: Sequence[str],
 ) -> dict[str, float]:
     """Mean over frames, then over the sequences of each action, every sequence alike (HMR's second aggregate)."""
-    names = [sequence_names[number] for number in sequences.tolist()]
+    names: list[str] = [sequence_names[int(number)] for number in sequences]
     of_sequence = metrics.mean_of_groups(values, names)
-    action_of = dict(zip(names, actions, strict=True))
+    action_of: dict[str, str] = dict(zip(names, actions, strict=True))
     sequence_values = torch.tensor(list(of_sequence.values()), dtype=torch.float64)
     return metrics.mean_of_groups(sequence_values, [action_of[name] for name in of_sequence])
 
