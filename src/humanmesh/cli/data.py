@@ -193,8 +193,9 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
     if arguments.amc_frame_rate <= 0:
         raise BadInputError("--amc-frame-rate", f"{arguments.amc_frame_rate}", "Give a number of Hz above 0.")
     report = MotionReport()
-    rules = MotionRules(arguments.amc_frame_rate, arguments.strict)
-    motions = read_motion_folder(arguments.folder, rules, report, arguments.out)
+    rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
+    with PatientBar("files") as bar:
+        motions = read_motion_folder(arguments.folder, rules, report, bar)
     arrays = pose_arrays(motions)
     write_motion(arguments.out, arrays)
     kept, found = len(arrays["pose"]), sum(len(motion.rotations) for motion in motions)

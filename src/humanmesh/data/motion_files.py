@@ -1,6 +1,6 @@
 """Motion capture of every kind, read from a folder and joined into one file of SMPL poses."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,18 @@ from humanmesh.files.writing import whole_file
 
 AMC_FRAME_RATE = 30.0
 """Hz; .amc files do not say theirs. Poses do not depend on it."""
+
+
+@dataclass(frozen=True)
+class MotionRules:
+    """How a folder of motion capture is read."""
+
+    amc_frame_rate: float = AMC_FRAME_RATE
+    """Hz of .amc files."""
+    strict: bool = False
+    """End with an error at the first file that cannot be read, instead of leaving it out."""
+    leave_out: Path | None = None
+    """A file not to read, such as the one to be written."""
 
 
 @dataclass
@@ -53,12 +65,15 @@ def read_motion_file(path: Path, amc_frame_rate: float = AMC_FRAME_RATE) -> list
 
 
 def read_motion_folder(
-    folder: Path, rules: "MotionRules", report: MotionReport, leave_out: Path | None = None
+    folder: Path,
+    rules: MotionRules,
+    report: MotionReport,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Motion]:
     """The clips of every file below a folder, or of one file.
 
     Args:
-        leave_out: a file not to read, such as the one to be written.
+        advance: told after each file how many are done, of how many.
 
     Raises:
         MissingAssetError: where there is no such folder.
@@ -69,32 +84,27 @@ def read_motion_folder(
         raise MissingAssetError("motion capture", folder, "Give a folder of .amc, .bvh, .npz or .txt files.")
     files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
     motions: list[Motion] = []
-    for path in files:
-        if leave_out is not None and path.resolve() == leave_out.resolve():
-            continue
-        try:
-            clips = read_motion_file(path, rules.amc_frame_rate)
-        except HumanMeshError as error:
-            if rules.strict:
-                raise
-            report.left_out.append(str(error))
-            continue
+    for done, path in enumerate(files, 1):
+        clips = _readable(path, rules, report)
         report.files += bool(clips)
         motions += clips
+        advance(done, len(files))
     if not motions:
         found = report.left_out[0] if report.left_out else "no .amc, .bvh, .npz or .txt file"
         raise BadInputError(f"No motion in {folder}", found.rstrip("."), "Give a folder of motion capture.")
     return motions
 
 
-@dataclass(frozen=True)
-class MotionRules:
-    """How a folder of motion capture is read."""
-
-    amc_frame_rate: float = AMC_FRAME_RATE
-    """Hz of .amc files."""
-    strict: bool = False
-    """End with an error at the first file that cannot be read, instead of leaving it out."""
+def _readable(path: Path, rules: MotionRules, report: MotionReport) -> list[Motion]:
+    if rules.leave_out is not None and path.resolve() == rules.leave_out.resolve():
+        return []
+    try:
+        return read_motion_file(path, rules.amc_frame_rate)
+    except HumanMeshError as error:
+        if rules.strict:
+            raise
+        report.left_out.append(str(error))
+        return []
 
 
 def pose_arrays(motions: Iterable[Motion]) -> dict[str, np.ndarray]:
