@@ -1,9 +1,17 @@
 """`humanmesh train` from packed files to weights, and its sentences for what a user can mend."""
 
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
 
 import numpy as np
 import pytest
+import torch
 
 from humanmesh.cli import main
 from humanmesh.data.shards import write_shards
@@ -28,15 +36,53 @@ def files(tmp_path):
 def words(files, *more: str) -> list[str]:
     return [
         "train", str(files / "shards"), "--out", str(files / "run"), "--body", str(files / "body.safetensors"),
-        "--steps", "1", "--batch-size", "2", *more,
+        "--steps", "1", "--batch-size", "2", "--no-tensorboard", "--json", *more,
     ]  # fmt: skip
 
 
+def steps_logged(files) -> list[int]:
+    lines = [json.loads(line) for line in (files / "run" / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "loss" in line]
+
+
 def test_a_run_writes_weights_that_load_and_says_how_good_they_are(files, capsys):
-    assert main(words(files, "--mode", "unpaired", "--motion", str(files / "motion.npz"))) == 0
+    unpaired = ["--mode", "unpaired", "--motion", str(files / "motion.npz")]
+    assert main(words(files, *unpaired, "--picture-interval", "1")) == 0
     assert load_checkpoint(files / "run" / "weights.safetensors").config.encoder == "mobilenet_v2_fpn"
+    assert (files / "run" / "predictions.png").is_file()
     assert "mine_held_out/pck@0.1" in json.loads(capsys.readouterr().out)
+
+    assert main(words(files, *unpaired)) == 2
+    assert "Give --resume" in capsys.readouterr().err
     assert main(words(files, "--mode", "no-prior", "--resume", "--steps", "2")) == 0
+
+
+def test_a_profile_says_where_the_time_goes_and_leaves_no_run(files, capsys):
+    motion = ["--mode", "paired", "--motion", str(files / "motion.npz")]
+    assert main(words(files, *motion, "--profile")) == 0
+    seconds = json.loads(capsys.readouterr().out)
+    phases = {"data", "augmentation", "forward", "objective", "adversary", "backward", "optimiser", "average"}
+    assert set(seconds) == phases
+    assert all(value > 0 for value in seconds.values())
+    assert not (files / "run").exists()
+
+
+def test_a_killed_run_loses_at_most_its_interval_and_goes_on(files):
+    more = ["--mode", "no-prior", "--log-interval", "1", "--checkpoint-interval", "0"]
+    command = [sys.executable, "-m", "humanmesh", *words(files, *more, "--steps", "100000")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        deadline = time.monotonic() + 300
+        while not (files / "run" / "checkpoint.pt").exists():
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    saved = torch.load(files / "run" / "checkpoint.pt", weights_only=True)["progress"]["step"]
+    assert saved >= max(steps_logged(files)) - 1
+    assert load_checkpoint(files / "run" / "weights.safetensors").state
+
+    assert main(words(files, *more, "--steps", str(saved + 2), "--resume")) == 0
+    assert steps_logged(files) == list(range(1, saved + 3))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +92,11 @@ def test_a_run_writes_weights_that_load_and_says_how_good_they_are(files, capsys
         (["--mode", "no-prior", "--resume"], "Leave out --resume"),
         (["--mode", "no-prior", "--shares", "other", "1"], "Name data sets that are there"),
         (["--mode", "unpaired", "--motion", "nowhere.npz"], "nowhere.npz"),
+        (["--mode", "no-prior", "--freeze-encoder-blocks", "18"], "has 17 that can be"),
+        (["--mode", "no-prior", "--preset", "hmr", "--freeze-encoder-blocks", "1"], "Use mobilenet_v2_fpn"),
+        (["--mode", "no-prior", "--batch-size", "0"], "batch_size must be at least 1"),
+        (["--mode", "no-prior", "--streams", "far", "nowhere-{0..1}.tar"], "--shares"),
+        (["--mode", "no-prior", "--streams", "far_held_out", "nowhere.tar"], "Only files can be held out"),
     ],
 )
 def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(files, capsys, more, expected):
@@ -58,3 +109,38 @@ def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(files, capsys, mor
 def test_a_folder_without_shards_is_named(tmp_path, capsys):
     assert main(["train", str(tmp_path / "none"), "--mode", "no-prior", "--steps", "1"]) == 2
     assert "humanmesh data pack" in capsys.readouterr().err
+
+
+def refusal(files, capsys) -> str:
+    assert main(words(files, "--mode", "no-prior")) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message
+
+
+def test_a_truncated_shard_is_named(files, capsys):
+    shard = files / "shards" / "mine-00000.tar"
+    shard.write_bytes(shard.read_bytes()[:-12_000])
+    assert f"shard {shard}: not a whole tar file" in refusal(files, capsys)
+
+
+def test_an_empty_data_set_is_named(files, capsys):
+    with tarfile.open(files / "shards" / "void-00000.tar", "w"):
+        pass
+    assert "data set void: no samples" in refusal(files, capsys)
+
+
+def test_a_sample_that_cannot_be_read_is_named(files, capsys):
+    with tarfile.open(files / "shards" / "mine-00000.tar", "w") as tar:
+        for name in ("0.jpg", "0.json"):
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            tar.addfile(member, io.BytesIO(b"junk"))
+    assert "mine-00000.tar, record 0" in refusal(files, capsys)
+
+
+def test_a_checkpoint_that_is_none_is_named(files, capsys):
+    (files / "run").mkdir()
+    (files / "run" / "checkpoint.pt").write_bytes(b"junk")
+    assert main(words(files, "--mode", "no-prior", "--resume")) == 2
+    assert "does not fit this training" in capsys.readouterr().err

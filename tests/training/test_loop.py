@@ -1,18 +1,24 @@
 """The loop: a resumed run is the uninterrupted one, and checkpoints are whole."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 
+from humanmesh.data.dataset import Batch
 from humanmesh.data.mixing import Mixture
 from humanmesh.data.pool import BodyPool
+from humanmesh.errors import BadInputError
+from humanmesh.files.checkpoints import load_checkpoint
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import MODERN, TrainConfig
 from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
+from humanmesh.training.step import DivergedError
 from made_body import made_body
 from made_samples import MadeSource
 
@@ -99,3 +105,99 @@ def test_the_run_ends_when_its_time_is_up(tmp_path):
     run = trainer(replace(CONFIG, steps=None, max_time=1e-6))
     fit(run, mixture(), tmp_path)
     assert run.progress.step == 1
+
+
+@pytest.mark.parametrize("objective", ["hmr", "modern"])
+@pytest.mark.parametrize("mode", ["unpaired", "no-prior"])
+def test_a_mode_without_3d_never_looks_at_3d_labels(mode, objective):
+    def figures(change: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        run = trainer(replace(CONFIG, mode=mode, objective=objective))
+        last = [run.step(with_3d(mixture()[number], change)) for number in range(2)][-1]
+        return {name: value.sum().item() for name, value in last.figures.items()}
+
+    as_it_is = figures(lambda labels: labels)
+    assert figures(lambda labels: 7 * labels.flip(0) + 1) == as_it_is
+    assert figures(lambda labels: torch.full_like(labels, torch.nan)) == as_it_is
+
+
+def with_3d(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    names = ("keypoints_3d", "weights_3d", "rotations", "pose_weights", "shapes", "shape_weights")
+    return replace(batch, **{name: change(getattr(batch, name)) for name in names})
+
+
+def test_frozen_blocks_keep_their_weights_and_the_next_one_moves():
+    run = trainer(replace(CONFIG, optimizer=replace(CONFIG.optimizer, frozen_blocks=6)))
+    encoder = run.plain_network.encoder
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    for number in range(2):
+        run.step(mixture()[number])
+    moved = {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
+    frozen = ("stem.", *(f"blocks.{number}." for number in range(6)))
+    assert not any(name.startswith(frozen) for name in moved)
+    assert {"blocks.6.expand.weight", "last.weight"} <= moved
+
+
+def test_a_batch_with_a_label_that_is_no_number_is_refused_before_the_weights_move():
+    run = trainer()
+    before = [p.clone() for p in run.plain_network.parameters()]
+    batch = mixture()[0]
+    batch.shapes[2, 0] = torch.nan
+    with pytest.raises(DivergedError, match=f"The shape is nan on a batch with {batch.records[2]}. Lower"):
+        run.step(batch)
+    assert all(torch.equal(a, b) for a, b in zip(run.plain_network.parameters(), before, strict=True))
+
+
+def test_a_gradient_that_is_no_number_is_refused_before_the_weights_move():
+    run = trainer()
+    run.plain_network.regressor.fc3.weight.register_hook(lambda gradient: gradient * torch.nan)
+    before = [p.clone() for p in run.plain_network.parameters()]
+    with pytest.raises(DivergedError, match="gradient norm"):
+        run.step(mixture()[0])
+    assert all(torch.equal(a, b) for a, b in zip(run.plain_network.parameters(), before, strict=True))
+
+
+def test_gradients_are_shortened_to_the_configured_norm():
+    run = trainer(replace(CONFIG, optimizer=replace(CONFIG.optimizer, gradient_norm=0.01)))
+    figures = run.step(mixture()[0]).figures
+    parts = torch.stack([figures["gradient_norm_encoder"], figures["gradient_norm_regressor"]])
+    torch.testing.assert_close(parts.norm(), figures["gradient_norm"])
+    left = torch.stack([p.grad.norm() for p in run.plain_network.parameters() if p.grad is not None]).norm()
+    assert figures["gradient_norm"] > 0.01
+    assert left.item() == pytest.approx(0.01, rel=1e-4)
+
+
+def test_a_restored_optimizer_keeps_the_configured_settings(tmp_path):
+    first = trainer()
+    first.step(mixture()[0])
+    first.save(tmp_path / CHECKPOINT)
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    for group in state["optimizer"]["param_groups"]:
+        group |= {"fused": False, "weight_decay": 0.5, "full_rate": 1.0}
+    torch.save(state, tmp_path / CHECKPOINT)
+
+    second = trainer()
+    wanted = [(g["fused"], g["weight_decay"], g["full_rate"]) for g in second.optimizer.param_groups]
+    second.restore(tmp_path / CHECKPOINT)
+    found = [(g["fused"], g["weight_decay"], g["full_rate"]) for g in second.optimizer.param_groups]
+    assert found == wanted
+    assert found[0][0] is True
+    assert len(second.optimizer.state_dict()["state"]) == len(first.optimizer.state_dict()["state"])
+    second.step(mixture()[1])
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    trainer().save(tmp_path / CHECKPOINT)
+    other = trainer(replace(CONFIG, network=RecoveryConfig(rotation="axis_angle", crop_size=64)))
+    with pytest.raises(BadInputError, match="does not fit this training"):
+        other.restore(tmp_path / CHECKPOINT)
+
+
+def test_weights_are_written_at_every_checkpoint(tmp_path):
+    seen = []
+
+    def watch(network: torch.nn.Module) -> dict[str, float]:
+        seen.append(load_checkpoint(tmp_path / WEIGHTS).notes["steps"])
+        return {}
+
+    fit(trainer(replace(CONFIG, steps=2, checkpoint_interval=0.0)), mixture(), tmp_path, watch)
+    assert seen == ["1", "2", "2"]

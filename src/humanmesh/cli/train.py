@@ -33,6 +33,8 @@ class Arguments:
     """What the training may know: 3D labels, the adversary, both or neither."""
     shares: dict[str, float] = field(default_factory=dict)
     """Share of each data set in a batch, as NAME SHARE pairs; by the square root of its size where not given."""
+    streams: dict[str, str] = field(default_factory=dict)
+    """Data sets that are streamed, as NAME ADDRESSES pairs: paths, http, gs, "pipe:COMMAND", {00000..00063} for numbers."""
     motion: Path | None = None
     """.npz of motion-capture poses (`pose`, `clip`) for the adversary; needed by the paired and unpaired modes."""
     weights: str | None = None
@@ -94,7 +96,9 @@ def run(arguments: Arguments) -> int:
 
 def _is_first_process() -> bool:
     """Whether this is the process that was started by hand: the others are told their numbers by Fabric."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"))
+    return all(
+        os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    )
 
 
 def _train(arguments: Arguments) -> dict[str, float]:

@@ -165,6 +165,8 @@ class SessionConfig:
     """Folder of the run: checkpoint.pt, weights.safetensors, metrics.jsonl, predictions.png, tensorboard."""
     shares: dict[str, float] = field(default_factory=dict)
     """Share of each data set in a batch, by name; by the square root of its size where not given."""
+    streams: dict[str, str] = field(default_factory=dict)
+    """Addresses of data sets that are streamed, by name, as WebDataset writes them."""
     motion: Path | None = None
     """.npz of poses (`pose` (N, 72), `clip` (N,)) for the adversary."""
     weights: str | None = None

@@ -45,6 +45,7 @@ def numbered_batches(mixture: Mixture, start: int, loaders: int = 1) -> Iterator
 
     Raises:
         UnreadableBatchError: where a sample cannot be read.
+        BadInputError: where a reading process died while it handed a batch over.
     """
     loader = DataLoader(
         _NumberedBatches(mixture),
@@ -55,7 +56,12 @@ def numbered_batches(mixture: Mixture, start: int, loaders: int = 1) -> Iterator
         timeout=_PATIENCE,
         generator=torch.Generator(),  # its own: the loader would draw from torch's, which is dropout's
     )
-    for batch in loader:
+    arriving = iter(loader)
+    while True:
+        try:
+            batch = next(arriving)
+        except (OSError, EOFError) as error:  # what cannot be read arrives as a value: this is the connection
+            raise _failed(f"its connection broke ({error or 'it ended'})") from error
         if isinstance(batch, _Unreadable):
             raise UnreadableBatchError(batch.message)
         yield batch
@@ -76,8 +82,9 @@ def named_loader_failures() -> Generator[None, None, None]:
         found = str(error).strip().splitlines()[0].rstrip(".") if str(error) else ""
         if not found.startswith("DataLoader"):
             raise
-        raise BadInputError(
-            "A process that reads batches failed",
-            found,
-            "Look for a lack of memory or a slow disk, then go on with --resume.",
-        ) from error
+        raise _failed(found) from error
+
+
+def _failed(found: str) -> BadInputError:
+    remedy = "Look for a lack of memory or a slow disk, then go on with --resume."
+    return BadInputError("A process that reads batches failed", found, remedy)

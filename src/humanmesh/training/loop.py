@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import struct
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -40,6 +41,12 @@ from humanmesh.training.step import (
     suspects,
     total,
 )
+
+_NOT_A_CHECKPOINT = (
+    RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, struct.error,
+    pickle.UnpicklingError,
+)  # fmt: skip
+"""What torch raises over a file that holds something else."""
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"
@@ -285,7 +292,7 @@ class Trainer:
             self.discriminator.load_state_dict(state["discriminator"])
             _restore_optimizer(self.optimizer, state["optimizer"])
             _restore_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
-        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        except _NOT_A_CHECKPOINT as error:
             raise BadInputError(
                 f"checkpoint {path}", f"does not fit this training ({_first_line(error)})",
                 "Resume with the options that the run was started with.",
@@ -324,8 +331,8 @@ class _Diary:
 
     def checkpoint(self) -> None:
         """Save the run and its weights, and measure them."""
-        self.trainer.save(self.folder / CHECKPOINT)
         self.trainer.save_weights(self.folder / WEIGHTS, torch.float16)
+        self.trainer.save(self.folder / CHECKPOINT)
         if self.watch is not None:
             self._write(self.watch(self.trainer.released.eval()))
             self.trainer.plain_network.train()

@@ -1,17 +1,16 @@
 """A training from files to files: data, starting weights, loop, weights."""
 
 import logging
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning.fabric import Fabric
 
 from humanmesh.data.mixing import Mixture
-from humanmesh.data.pool import BodyPool, balanced_pool
-from humanmesh.data.shards import ShardSource
+from humanmesh.data.pool import read_pool
+from humanmesh.data.shards import ShardSource, data_sets_in
+from humanmesh.data.streaming import StreamSource, stream_source
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
@@ -69,9 +68,9 @@ def _sinks(trainer: Trainer, folder: Path, session: SessionConfig) -> list[Sink]
 def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
     """Read the data and start the processes; files are read before, so that what is wrong is said once."""
     config = replace(config, network=_network_config(config, session))
-    sources = shard_sources(session.shards)
+    sources = _sources(session)
     training = {name: source for name, source in sources.items() if not name.endswith(_HELD_OUT)}
-    watched = [source for name, source in sources.items() if name.endswith(_HELD_OUT)]
+    watched = [sources[name] for name in sources if name not in training]
     shares = _shares(training, session.shares)
     pool = None if session.motion is None else read_pool(session.motion)
     fabric = _launched(config, session)
@@ -93,42 +92,40 @@ def _launched(config: TrainConfig, session: SessionConfig) -> Fabric:
     return fabric
 
 
-def shard_sources(folder: Path) -> dict[str, ShardSource]:
-    """The data sets of a folder by name; tars are named NAME-NUMBER.tar."""
-    paths: dict[str, list[Path]] = defaultdict(list)
-    for path in folder.glob("*.tar"):
-        paths[path.stem.rpartition("-")[0] or path.stem].append(path)
-    if not any(not name.endswith(_HELD_OUT) for name in paths):
-        raise MissingAssetError("shards to train on", folder, "Write them with `humanmesh data pack`.")
-    return {name: ShardSource(name, found) for name, found in sorted(paths.items())}
+def _sources(session: SessionConfig) -> dict[str, ShardSource | StreamSource]:
+    """The data sets by name: those of the folder, and those that are streamed."""
+    found = data_sets_in(session.shards)
+    held_out = [name for name in session.streams if name.endswith(_HELD_OUT)]
+    if held_out:
+        raise BadInputError(
+            f"stream {held_out[0]}", "its name says that it is held out", "Only files can be held out."
+        )
+    if not session.streams and all(name.endswith(_HELD_OUT) for name in found):
+        raise MissingAssetError(
+            "shards to train on", session.shards, "Write them with `humanmesh data pack`."
+        )
+    here = {name: ShardSource(name, paths) for name, paths in sorted(found.items())}
+    return here | {name: stream_source(name, addresses) for name, addresses in session.streams.items()}
 
 
-def _shares(sources: dict[str, ShardSource], given: dict[str, float]) -> dict[str, float]:
+def _shares(sources: dict[str, ShardSource | StreamSource], given: dict[str, float]) -> dict[str, float]:
     unknown = [name for name in given if name not in sources]
     if unknown:
         raise BadInputError(
             f"share of {', '.join(unknown)}",
-            f"the folder has {', '.join(sources)}",
+            f"the data sets to train on are {', '.join(sources)}",
             "Name data sets that are there.",
         )
-    return given if given else {name: len(source) ** 0.5 for name, source in sources.items()}
-
-
-def read_pool(path: Path) -> BodyPool:
-    """Poses for the adversary from an .npz with `pose` (N, 72) and `clip` (N,)."""
-    if not path.is_file():
-        raise MissingAssetError("motion capture", path, "Make one with `humanmesh data motion`.")
-    with np.load(path) as arrays:
-        missing = {"pose", "clip"} - set(arrays)
-        if missing or arrays["pose"].ndim != 2 or arrays["pose"].shape[1] != 72:
-            raise BadInputError(
-                f"motion capture {path}", f"arrays {sorted(arrays)}", "It needs pose (N, 72) and clip (N,)."
-            )
-        pose, clip = arrays["pose"], arrays["clip"]
-    if not np.isfinite(pose).all():
-        row = int(np.flatnonzero(~np.isfinite(pose).all(1))[0])
-        raise BadInputError(f"motion capture {path}", f"pose {row} is not finite", "Leave it out.")
-    return balanced_pool(pose, clip)
+    if given:
+        return given
+    endless = [name for name, source in sources.items() if isinstance(source, StreamSource)]
+    if endless and len(sources) > 1:
+        raise BadInputError(
+            f"shares of a batch with the stream {endless[0]}",
+            "none given",
+            "Nobody can know how long a stream is: give --shares NAME SHARE for every data set.",
+        )
+    return {name: 1.0 if name in endless else len(source) ** 0.5 for name, source in sources.items()}  # pyright: ignore[reportArgumentType]
 
 
 def _network(config: TrainConfig, session: SessionConfig) -> Recovery:
