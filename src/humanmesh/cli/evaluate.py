@@ -7,14 +7,13 @@ printed. Protocols and layouts of the data sets are told in docs/evaluation.md.
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -78,10 +77,10 @@ def run(arguments: Arguments) -> int:
     everyone = load_cases(protocol, arguments.data, report)
     predictor, bodies = _system(arguments, everyone)
     cases, protocol = some_of(everyone, protocol, arguments.limit)
-    with _progress(len(cases)) as advance:
+    with PatientBar("people") as bar:
         result = evaluate(
             cases, predictor, protocol, bodies,
-            left_out=dict(report.counts), resume=arguments.resume, advance=advance,
+            left_out=dict(report.counts), resume=arguments.resume, advance=lambda done: bar(done, len(cases)),
         )  # fmt: skip
     if folder is not None:
         _write(result, predictor, bodies, folder, with_occlusion=arguments.occlusion)
@@ -178,17 +177,3 @@ def _gendered_file(folder: Path, gender: str, letter: str) -> Path:
     raise BadInputError(
         f"Folder {folder}", f"no {gender} body in it", f"Wanted is one of {', '.join(names)}."
     )
-
-
-@contextmanager
-def _progress(total: int) -> Generator[Callable[[int], None], None, None]:
-    """A bar on standard error; none where nobody looks."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("people", total=total)
-        yield lambda done: bar.update(task, completed=done)
