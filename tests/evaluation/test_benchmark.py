@@ -22,10 +22,12 @@ from scipy.spatial import procrustes
 
 from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import LSP_14
+from humanmesh.data.readers import ReadReport
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation.benchmark import evaluate, some_of
+from humanmesh.evaluation.cases import load_cases
 from humanmesh.evaluation.measuring import TruthBodies
-from humanmesh.evaluation.predictions import FilePredictor, read_predictions
+from humanmesh.evaluation.predictions import FilePredictor, PredictionFile, read_predictions
 from humanmesh.evaluation.protocols import PROTOCOLS, protocol_by_name
 from humanmesh.evaluation.results import Result, action_means
 from humanmesh.evaluation.tables import markdown_table, rows_of, text_table
@@ -252,3 +254,29 @@ def test_a_result_is_json_and_markdown(tmp_path):
     lines = markdown_table([result]).splitlines()
     assert lines[0].startswith("| system | PCK@0.05 [%] |")
     assert result.protocol.sentence in lines[-2]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("protocol", "sample"),
+    [
+        ("h36m-p1", "h36m/test_h36m_body3d.npz"),
+        ("mpi-inf-3dhp-17", "mpi_inf_3dhp/test_3dhp_test.npz"),
+        ("coco-pck", "coco_mini/annotations/person_keypoints_train2017.json"),
+    ],
+)
+def test_genuine_records_go_through_and_the_truth_scores_as_it_should(shared_data, protocol, sample):
+    all_subjects = replace(PROTOCOLS[protocol].selection, keep={})
+    measured_so = replace(PROTOCOLS[protocol], selection=all_subjects)
+    people = load_cases(measured_so, shared_data / "samples" / sample, ReadReport())
+    joints_3d = [case.truth_3d.points for case in people if case.truth_3d is not None]
+    truth = PredictionFile(
+        joints_3d=np.stack(joints_3d) + np.float32([0.1, 0.2, 0.3]) if joints_3d else None,
+        keypoints_2d=np.stack([case.keypoints_2d for case in people]),
+        skeleton=people[0].skeleton,
+    )
+    result = evaluate(people, FilePredictor("truth", truth, people), measured_so, TruthBodies({}))
+    expected = {"mm": 0.0, "%": 100.0}
+    for figure in result.figures:
+        wanted = 100 * 30 / 31 if figure.name.startswith("AUC") else expected[figure.unit]
+        assert figure.value == pytest.approx(wanted, abs=1e-3)

@@ -180,7 +180,7 @@ def _sum_pose(table: _Table) -> _Summary:
             table.mean(name, values, "mm", 1000),
             Figure(f"{name}, median", 1000 * _median(values), "mm"),
         ]
-        if table.protocol.action:
+        if any(table.actions):
             means = action_means(values, table.sequences, table.sequence_names, table.actions)
             by_action[name] = {action: 1000 * value for action, value in means.items()}
             figures.append(
