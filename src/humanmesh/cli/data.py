@@ -93,7 +93,7 @@ class Synthesize:
     device: str = "cpu"
     """Device as PyTorch names it, such as cpu or cuda:0."""
     benchmark: _Switch = False
-    """Write .pt files with masks and body parts, as `humanmesh evaluate synthetic` reads them, instead of shards."""
+    """Write .pt files with masks and body parts, as the protocol `synthetic` of `humanmesh evaluate` reads them, instead of shards."""
     json: _Switch = False
     """Print the result as JSON."""
 

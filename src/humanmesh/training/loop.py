@@ -185,7 +185,7 @@ class Trainer:
     def _of_the_whole_batch(self, terms: Terms) -> Terms:
         """Terms scaled so that their mean over the processes, and that of their gradients, is the whole batch's."""
         own = torch.stack([term.weight for term in terms.values()])
-        whole = self.fabric.all_reduce(own.clone(), reduce_op="sum")
+        whole = _reduced(self.fabric, own, "sum")
         factors = self.fabric.world_size * own / torch.where(whole == 0, 1, whole)
         return {
             name: Term(factor * term.value, term.weight)
@@ -435,6 +435,13 @@ def _restore_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
 def _gradient_norm(module: nn.Module) -> Tensor:
     norms = [p.grad.norm() for p in module.parameters() if p.grad is not None]
     return torch.linalg.vector_norm(torch.stack(norms))
+
+
+def _reduced(fabric: Fabric, values: Tensor, how: str) -> Tensor:
+    """Sum or mean over the processes."""
+    whole = fabric.all_reduce(values.clone(), reduce_op=how)  # in place
+    assert isinstance(whole, Tensor)
+    return whole
 
 
 def _from_all(fabric: Fabric, records: tuple[str, ...]) -> tuple[str, ...]:

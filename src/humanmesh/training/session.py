@@ -70,7 +70,7 @@ def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
     config = replace(config, network=_network_config(config, session))
     sources = _sources(session)
     training = {name: source for name, source in sources.items() if not name.endswith(_HELD_OUT)}
-    watched = [sources[name] for name in sources if name not in training]
+    watched = [source for name, source in sources.items() if name not in training]
     shares = _shares(training, session.shares)
     pool = None if session.motion is None else read_pool(session.motion)
     fabric = _launched(config, session)
