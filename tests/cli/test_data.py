@@ -11,6 +11,7 @@ from humanmesh.cli import main
 from humanmesh.data.pool import read_pool
 from humanmesh.data.readers import READERS
 from humanmesh.data.shards import STORED_SIZE, ShardSource, data_sets_in
+from humanmesh.evaluation.cases import read_synthetic_part
 from photo_layouts import LAYOUTS, coco_content, write_json, write_lsp, write_photo
 
 
@@ -200,6 +201,13 @@ def test_synthetic_people_go_straight_to_shards(tmp_path, capsys, scene):
     before = (tmp_path / "out" / "synthetic-00000.tar").read_bytes()
     result_of(capsys, *scene, "--count", "3", "--out", str(tmp_path / "out"))
     assert (tmp_path / "out" / "synthetic-00000.tar").read_bytes() == before
+
+
+def test_the_benchmark_is_written_as_its_protocol_reads_it(tmp_path, capsys, scene):
+    capsys.readouterr()
+    result = result_of(capsys, *scene, "--count", "2", "--out", str(tmp_path / "parts"), "--benchmark")
+    (file,) = result["files"]
+    assert len(read_synthetic_part(Path(file))["mask"]) == 2
 
 
 def test_synthesis_without_motion_or_people_is_refused(tmp_path, capsys, scene):

@@ -224,6 +224,13 @@ def test_what_a_killed_process_left_is_neither_read_nor_kept(tmp_path):
     assert list(contents(tmp_path)) == ["made-00000.tar"]
 
 
+def test_tars_belong_to_the_data_set_before_their_number(tmp_path):
+    for name in ("a-00000", "a-00001", "a-b-00000", "c-d", "e"):
+        (tmp_path / f"{name}.tar").touch()
+    found = {name: [path.stem for path in paths] for name, paths in data_sets_in(tmp_path).items()}
+    assert found == {"a": ["a-00000", "a-00001"], "a-b": ["a-b-00000"], "c-d": ["c-d"], "e": ["e"]}
+
+
 @pytest.mark.parametrize("name", ["", "a.b", "../a", "a b", "-a", "*"])
 def test_a_name_that_cannot_name_files_is_refused(tmp_path, name):
     with pytest.raises(BadInputError, match="not a name for files"):

@@ -70,7 +70,10 @@ class Motion:
 
 @dataclass(frozen=True)
 class Synthesize:
-    """Draw synthetic people with exact labels, straight into shards."""
+    """Draw synthetic people with exact labels, straight into shards.
+
+    On a processor it works on one core: for several, start several with another seed and name each.
+    """
 
     motion: Path
     """.npz that `humanmesh data motion` wrote."""

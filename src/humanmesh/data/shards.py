@@ -117,10 +117,11 @@ def check_name(name: str) -> str:
 
 
 def data_sets_in(folder: Path) -> dict[str, list[Path]]:
-    """The tars of a folder by data set; they are named NAME-NUMBER.tar."""
+    """The tars of a folder by data set; they are named NAME-NUMBER.tar, or NAME.tar where there is one."""
     paths: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.glob("[!.]*.tar")):
-        paths[path.stem.rpartition("-")[0] or path.stem].append(path)
+        name, _, number = path.stem.rpartition("-")
+        paths[name if name and number.isdigit() else path.stem].append(path)
     return dict(paths)
 
 
