@@ -11,6 +11,9 @@ from torch import Tensor
 from humanmesh.training.config import LossWeights
 from humanmesh.training.metrics_log import Sink
 
+_WHOLE = 1_000_000
+"""The bar's length in its own units."""
+
 
 class _Bar(Progress):
     """A bar with lines of figures under it."""
@@ -41,12 +44,12 @@ class ConsoleBar(Sink):
             refresh_per_second=2,
             expand=True,
         )
-        self.task = self.bar.add_task("", total=1.0, completed=share, step=0, pace=0.0)
+        self.task = self.bar.add_task("", total=_WHOLE, completed=round(share * _WHOLE), step=0, pace=0.0)
         self.bar.start()
 
     def advance(self, step: int, share: float) -> None:
         """Move the bar."""
-        self.bar.update(self.task, completed=share, step=step)
+        self.bar.update(self.task, completed=round(share * _WHOLE), step=step)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Replace the line of the losses, or that of the hold-outs."""

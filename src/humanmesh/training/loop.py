@@ -201,9 +201,8 @@ class Trainer:
                 "fake_scores": adversary.fake_scores,
             }
         flat = torch.cat([value.detach().reshape(-1) for value in own.values()])
-        parts = self.fabric.all_reduce(flat, reduce_op="mean").split([
-            value.numel() for value in own.values()
-        ])
+        whole = _reduced(self.fabric, flat, "mean")
+        parts = whole.split([value.numel() for value in own.values()])
         return {name: part.view_as(value) for (name, value), part in zip(own.items(), parts, strict=True)}
 
     def _check(

@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 
 from humanmesh.data.mixing import Mixture
 from humanmesh.data.pool import read_pool
-from humanmesh.data.shards import ShardSource, data_sets_in
+from humanmesh.data.shards import HELD_OUT, ShardSource, data_sets_in
 from humanmesh.data.streaming import StreamSource, stream_source
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.assets import weights_path
@@ -25,7 +25,6 @@ from humanmesh.training.watch import HoldOutWatch
 
 ENCODER_STARTS = {"mobilenet_v2_fpn": load_movenet, "resnet18": load_imagenet, "resnet50": load_imagenet}
 """How each encoder starts from weights of another task."""
-_HELD_OUT = "_held_out"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def train(config: TrainConfig, session: SessionConfig) -> dict[str, float]:
         return {}
     fit(trainer, ready.mixture, folder, ready.watch, _sinks(trainer, folder, session))
     trainer.save_weights(folder / WEIGHTS)
-    return ready.watch(trainer.released.eval())
+    return ready.watch.latest
 
 
 def _sinks(trainer: Trainer, folder: Path, session: SessionConfig) -> list[Sink]:
@@ -69,8 +68,12 @@ def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
     """Read the data and start the processes; files are read before, so that what is wrong is said once."""
     config = replace(config, network=_network_config(config, session))
     sources = _sources(session)
-    training = {name: source for name, source in sources.items() if not name.endswith(_HELD_OUT)}
-    watched = [source for name, source in sources.items() if name not in training]
+    training = {name: source for name, source in sources.items() if not name.endswith(HELD_OUT)}
+    watched = [
+        source
+        for source in sources.values()
+        if isinstance(source, ShardSource) and source.name not in training
+    ]
     shares = _shares(training, session.shares)
     pool = None if session.motion is None else read_pool(session.motion)
     fabric = _launched(config, session)
@@ -95,12 +98,12 @@ def _launched(config: TrainConfig, session: SessionConfig) -> Fabric:
 def _sources(session: SessionConfig) -> dict[str, ShardSource | StreamSource]:
     """The data sets by name: those of the folder, and those that are streamed."""
     found = data_sets_in(session.shards)
-    held_out = [name for name in session.streams if name.endswith(_HELD_OUT)]
+    held_out = [name for name in session.streams if name.endswith(HELD_OUT)]
     if held_out:
         raise BadInputError(
             f"stream {held_out[0]}", "its name says that it is held out", "Only files can be held out."
         )
-    if not session.streams and all(name.endswith(_HELD_OUT) for name in found):
+    if not session.streams and all(name.endswith(HELD_OUT) for name in found):
         raise MissingAssetError(
             "shards to train on", session.shards, "Write them with `humanmesh data pack`."
         )

@@ -1,5 +1,7 @@
 """What a running training is watched by: 2D accuracy on people that it never sees."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -14,8 +16,10 @@ _THRESHOLDS = (0.05, 0.1, 0.2)
 class HoldOutWatch:
     """PCK of the last round's reprojection, and 3D error where 3D is known, on the first people of each source."""
 
-    def __init__(self, sources: list[SampleSource], crop_size: int, people: int = 500) -> None:
+    def __init__(self, sources: Sequence[SampleSource], crop_size: int, people: int = 500) -> None:
         self.sources, self.crop_size, self.people = sources, crop_size, people
+        self.latest: dict[str, float] = {}
+        """The figures of the last measurement."""
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> dict[str, float]:
@@ -25,6 +29,7 @@ class HoldOutWatch:
             figures |= {
                 f"{source.name}/{name}": value for name, value in self._measure(network, source).items()
             }
+        self.latest = figures
         return figures
 
     def _measure(self, network: nn.Module, source: SampleSource) -> dict[str, float]:
