@@ -19,7 +19,8 @@ CANDIDATES = 5
 CANDIDATE_SCORE = 0.12
 """Score in the whole photo from which a person gets a closer look."""
 PERSON_SCORE = 0.35
-"""Score in the closer look from which it is a person: 1 in 12 empty rooms reaches it, 9 in 10 sports photos do."""
+"""Score in the closer look from which it is a person: 2 of 19 pictures of nobody reached it, and in 85 of 100
+held-out sports photos the largest person found was the right one (`tools/measure_finder.py`)."""
 CROP_MARGIN = 1.4
 """Side of the closer look in units of the longer side of the box of the keypoints."""
 
