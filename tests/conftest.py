@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time: a change is judged by what it changed.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
