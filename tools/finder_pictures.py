@@ -137,7 +137,7 @@ class PhotoFiles:
 
 
 class SyntheticFiles:
-    """Rendered people cut out of their pictures, of the files that `render_synthetic.py` writes; whole people only."""
+    """Rendered people cut out of their pictures, of the files of `humanmesh data synthesize --benchmark`; whole people only."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.parts = [torch.load(path, mmap=True, weights_only=True) for path in paths]
