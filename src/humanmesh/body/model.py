@@ -39,7 +39,7 @@ class _Skeleton(nn.Module):
         """Joints of the rest pose (metres)."""
         return self.joint_template + (shape @ self.joint_directions).unflatten(1, (-1, 3))
 
-    def _features(
+    def features(
         self, rotations: Float[Tensor, "batch 24 3 3"], shape: Float[Tensor, "batch shapes"]
     ) -> Float[Tensor, "batch features"]:
         """What the rest body is linear in: the shape and, where the body has correctives, R - I."""
@@ -80,7 +80,7 @@ class BodyModel(_Skeleton):
         rest_joints = self.rest_joints(shape)
         world, joints = self.tree(rotations, rest_joints)
         translations = joints - (world @ rest_joints[..., None]).squeeze(-1)
-        rest = torch.addmm(self.template, self._features(rotations, shape), self.directions)
+        rest = torch.addmm(self.template, self.features(rotations, shape), self.directions)
         vertices = skin(rest.unflatten(1, (3, -1)), self.skinning_weights, world, translations)
         return BodyOutput(vertices, joints)
 
@@ -129,7 +129,7 @@ class KeypointBody(_Skeleton):
         """Joints and keypoints of the posed body (metres): what `BodyModel` and its `keypoints` give."""
         rotations = pose_to_rotations(pose)
         world, joints = self.tree(rotations, self.rest_joints(shape))
-        arms = torch.addmm(self.arms, self._features(rotations, shape), self.arm_directions)
+        arms = torch.addmm(self.arms, self.features(rotations, shape), self.arm_directions)
         arms = arms.unflatten(1, (-1, self.mass.shape[1]))  # (batch, joints * 3, keypoints)
         turned = world.transpose(1, 2).flatten(2) @ arms  # the sum over joints is the inner product's
         return joints, (turned + joints.transpose(1, 2) @ self.mass).transpose(1, 2)
