@@ -11,14 +11,14 @@ LAYERS = [
     {"errors"},
     {"geometry"},
     {"body"},
-    {"losses", "render", "network"},
+    {"losses", "render", "network", "tracking"},
     {"files"},
     {"data"},
-    {"training", "evaluation", "fitting", "inference"},
+    {"training", "evaluation", "fitting", "inference", "video"},
     {"cli", "web", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-CORE = ("geometry", "body", "network", "render", "losses.py", "evaluation/metrics.py", "fitting/energy.py")
+CORE = ("geometry", "body", "network", "render", "losses.py", "tracking.py", "evaluation/metrics.py", "fitting/energy.py")
 FORBIDDEN_CALLS = {
     "open",
     "print",

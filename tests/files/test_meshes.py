@@ -169,12 +169,12 @@ def clip_of(person: PersonRecord):
     turns = Rotation.from_rotvec(np.outer(np.linspace(0, np.pi, 5), [0, 1, 0])).as_matrix().astype(np.float32)
     rotations[:, 0] = turns @ rotations[:, 0]
     translation = person.translation + np.outer(np.arange(5), [0.1, 0, 0]).astype(np.float32)
-    return rig_of_body(person.body, rotations, person.shape, translation, frame_time=0.04)
+    return rig_of_body(person.body, rotations, person.shape, translation, times=0.04 * np.arange(5))
 
 
 def test_animated_glb_ends_in_the_last_frame(person, tmp_path):
     rig = clip_of(person)
-    write_glb(tmp_path / "clip.glb", rig)
+    write_glb(tmp_path / "clip.glb", [rig])
     glb = Glb(tmp_path / "clip.glb")
     animation = glb.document["animations"][0]
     times = glb.array(animation["samplers"][0]["input"])[:, 0]
@@ -190,7 +190,7 @@ def test_animated_glb_ends_in_the_last_frame(person, tmp_path):
 def test_khronos_validator_has_nothing_to_say(kind, person, tmp_path):
     path = tmp_path / "p.glb"
     if kind == "clip":
-        write_glb(path, clip_of(person))
+        write_glb(path, [clip_of(person)])
     else:
         save_person(path, make_person(has_correctives=kind == "correctives"))
     issues = khronos_report(path)["issues"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from humanmesh.files.rigs import Rig
+from humanmesh.files.rigs import FRAME_TIME, Rig, evenly_timed
 from humanmesh.files.writing import whole_file
 
 _ROTATION_CHANNELS = "Zrotation Yrotation Xrotation"
@@ -16,13 +16,15 @@ _GIMBAL_SINE = 1 - 1e-12
 
 
 def write_bvh(path: Path | str, rig: Rig) -> None:
-    """Skeleton and motion of the rig.
+    """Skeleton and motion of the rig, in even steps of time.
 
     Raises:
         BadInputError: where the file cannot be written.
     """
+    rig = evenly_timed(rig)
+    frame_time = np.diff(rig.times).mean() if len(rig.times) > 1 else FRAME_TIME
     lines = ["HIERARCHY", *_joint_lines(rig, 0, 0), "MOTION"]
-    lines += [f"Frames: {len(rig.rotations)}", f"Frame Time: {rig.frame_time:.8f}"]
+    lines += [f"Frames: {len(rig.rotations)}", f"Frame Time: {frame_time:.8f}"]
     degrees = np.degrees(zyx_angles(rig.rotations.astype(np.float64)))[:, _file_order(rig.parents)]
     rows = np.concatenate([rig.root_positions, degrees.reshape(len(degrees), -1)], 1)
     lines += [" ".join(f"{value:.6f}" for value in row) for row in rows]

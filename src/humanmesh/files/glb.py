@@ -6,13 +6,14 @@ Written out by hand from the Khronos specification: trimesh writes no skins.
 import json
 import math
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from humanmesh.files.rigs import Rig, vertex_normals
+from humanmesh.files.rigs import FRAME_TIME, Rig, vertex_normals
 from humanmesh.files.writing import whole_file
 from humanmesh.geometry.rotations import matrix_to_quaternion
 
@@ -62,34 +63,40 @@ class _Buffer:
         return number
 
 
-def write_glb(path: Path | str, rig: Rig, camera: dict[str, Any] | None = None) -> None:
-    """A skinned mesh of 24 named joints in its pose, or in motion where the rig has several frames; metres, y up.
+def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | None = None) -> None:
+    """Skinned meshes of 24 named joints in their poses, or in motion where a rig has several frames; metres, y up.
+
+    Whoever is not there all the time is scaled to nothing before and after.
 
     Args:
         path: the file, whole or not at all.
-        rig: the person.
+        rigs: the people, at least one.
         camera: a glTF camera to put at the origin, as `photo_camera` makes it.
 
     Raises:
         BadInputError: where the file cannot be written.
     """
     buffer = _Buffer()
+    nodes: list[dict[str, Any]] = []
+    roots = []
+    for number, rig in enumerate(rigs):
+        first = len(nodes)
+        nodes += _joint_nodes(rig, first)
+        roots += [first, len(nodes)]
+        nodes.append({"name": _name("person", number), "mesh": number, "skin": number})
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "humanmesh"},
         "scene": 0,
-        "meshes": [_mesh(rig, buffer)],
+        "meshes": [_mesh(rig, _name("person", number), buffer) for number, rig in enumerate(rigs)],
         "materials": [_MATERIAL],
-        "skins": [_skin(rig, buffer)],
+        "skins": [_skin(rig, number, buffer) for number, rig in enumerate(rigs)],
     }
-    nodes = _joint_nodes(rig)
-    nodes.append({"name": "person", "mesh": 0, "skin": 0})
-    roots = [0, len(nodes) - 1]
     if camera is not None:
         document["cameras"] = [camera]
+        roots.append(len(nodes))
         nodes.append({"name": "photo_camera", "camera": 0})
-        roots.append(len(nodes) - 1)
-    if len(rig.rotations) > 1:
-        document["animations"] = [_animation(rig, buffer)]
+    if any(len(rig.times) > 1 for rig in rigs):
+        document["animations"] = [_animation(rigs, buffer)]
     document |= {
         "scenes": [{"nodes": roots}],
         "nodes": nodes,
@@ -99,6 +106,10 @@ def write_glb(path: Path | str, rig: Rig, camera: dict[str, Any] | None = None) 
     }
     with whole_file(path) as beside:
         beside.write_bytes(_container(document, bytes(buffer.data)))
+
+
+def _name(what: str, number: int) -> str:
+    return what if number == 0 else f"{what}_{number + 1}"
 
 
 def photo_camera(focal_length: float, width: int, height: int) -> dict[str, Any]:
@@ -129,7 +140,7 @@ def _container(document: dict[str, Any], binary: bytes) -> bytes:
     )
 
 
-def _mesh(rig: Rig, buffer: _Buffer) -> dict[str, Any]:
+def _mesh(rig: Rig, name: str, buffer: _Buffer) -> dict[str, Any]:
     joints, weights = _four_weights(rig.skinning_weights)
     index_type = np.uint16 if len(rig.rest_vertices) < 65535 else np.uint32
     vertices = rig.rest_vertices.astype(np.float32)
@@ -142,11 +153,11 @@ def _mesh(rig: Rig, buffer: _Buffer) -> dict[str, Any]:
     indices = buffer.add(rig.faces.reshape(-1).astype(index_type), "SCALAR", _INDICES)
     primitive: dict[str, Any] = {"attributes": attributes, "indices": indices, "material": 0}
     if rig.pose_correctives is None:
-        return {"name": "person", "primitives": [primitive]}
+        return {"name": name, "primitives": [primitive]}
     offsets = rig.pose_correctives.astype(np.float32)
     primitive["targets"] = [{"POSITION": buffer.add_bounded(offsets, "VEC3", _VERTICES)}]
     names = {"targetNames": ["pose_correctives"]}
-    return {"name": "person", "primitives": [primitive], "weights": [1.0], "extras": names}
+    return {"name": name, "primitives": [primitive], "weights": [1.0], "extras": names}
 
 
 def _four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,27 +169,29 @@ def _four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(shares > 0, joints, 0).astype(np.uint8), shares
 
 
-def _skin(rig: Rig, buffer: _Buffer) -> dict[str, Any]:
+def _skin(rig: Rig, number: int, buffer: _Buffer) -> dict[str, Any]:
+    """The skin of the person of that number, whose joints are as many nodes in a row as everybody's."""
     count = len(rig.names)
+    first = number * (count + 1)
     inverse_bind = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
     inverse_bind[:, :3, 3] = -rig.rest_joints
     columns = inverse_bind.transpose(0, 2, 1).reshape(count, 16)  # glTF stores matrices column by column
     return {
-        "name": "smpl24",
+        "name": _name("smpl24", number),
         "inverseBindMatrices": buffer.add(columns, "MAT4"),
-        "skeleton": 0,
-        "joints": list(range(count)),
+        "skeleton": first,
+        "joints": list(range(first, first + count)),
     }
 
 
-def _joint_nodes(rig: Rig) -> list[dict[str, Any]]:
-    """One node a joint, in the order of the joints, in the pose of the first frame."""
+def _joint_nodes(rig: Rig, first: int) -> list[dict[str, Any]]:
+    """One node a joint, in the order of the joints, in the pose of the first frame; `first` is the root's number."""
     quaternions = _quaternions(rig.rotations)[0]
     nodes: list[dict[str, Any]] = []
     for row, (name, parent) in enumerate(zip(rig.names, rig.parents, strict=True)):
         offset = rig.root_positions[0] if parent < 0 else rig.rest_joints[row] - rig.rest_joints[parent]
         node = {"name": name, "translation": offset.tolist(), "rotation": quaternions[row].tolist()}
-        children = [child for child, its_parent in enumerate(rig.parents) if its_parent == row]
+        children = [first + child for child, its_parent in enumerate(rig.parents) if its_parent == row]
         nodes.append(node | {"children": children} if children else node)
     return nodes
 
@@ -192,13 +205,35 @@ def _quaternions(rotations: np.ndarray) -> np.ndarray:
     return wxyz[..., [1, 2, 3, 0]].astype(np.float32)
 
 
-def _animation(rig: Rig, buffer: _Buffer) -> dict[str, Any]:
-    frames = len(rig.rotations)
-    times = buffer.add_bounded((np.arange(frames) * rig.frame_time).astype(np.float32), "SCALAR")
-    quaternions = _quaternions(rig.rotations)
-    samplers = [{"input": times, "output": buffer.add(rig.root_positions.astype(np.float32), "VEC3")}]
-    channels: list[dict[str, Any]] = [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]
-    for row in range(len(rig.names)):
-        samplers.append({"input": times, "output": buffer.add(quaternions[:, row], "VEC4")})
-        channels.append({"sampler": row + 1, "target": {"node": row, "path": "rotation"}})
+def _animation(rigs: Sequence[Rig], buffer: _Buffer) -> dict[str, Any]:
+    """Everybody's motion on one time line that begins with the first frame of all."""
+    start, end = min(rig.times[0] for rig in rigs), max(rig.times[-1] for rig in rigs)
+    samplers: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
+
+    def move(node: int, path: str, sampler: dict[str, Any]) -> None:
+        channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
+        samplers.append(sampler)
+
+    for number, rig in enumerate(rigs):
+        root = number * (len(rig.names) + 1)
+        times = buffer.add_bounded((rig.times - start).astype(np.float32), "SCALAR")
+        quaternions = _quaternions(rig.rotations)
+        positions = buffer.add(rig.root_positions.astype(np.float32), "VEC3")
+        move(root, "translation", {"input": times, "output": positions})
+        for row in range(len(rig.names)):
+            move(root + row, "rotation", {"input": times, "output": buffer.add(quaternions[:, row], "VEC4")})
+        if rig.times[0] > start or rig.times[-1] < end:
+            move(root, "scale", _presence(rig, start, end, buffer))
     return {"name": "motion", "samplers": samplers, "channels": channels}
+
+
+def _presence(rig: Rig, start: float, end: float, buffer: _Buffer) -> dict[str, Any]:
+    """A sampler that is 1 from the first to the last frame of the rig and 0 elsewhere between start and end."""
+    steps = {0.0: 0.0, rig.times[0] - start: 1.0}
+    if rig.times[-1] < end:
+        usual = np.diff(rig.times).mean() if len(rig.times) > 1 else FRAME_TIME
+        steps[min(rig.times[-1] + usual, end) - start] = 0.0
+    times = buffer.add_bounded(np.array(list(steps), np.float32), "SCALAR")
+    scales = np.repeat(np.array(list(steps.values()), np.float32)[:, None], 3, axis=1)
+    return {"input": times, "output": buffer.add(scales, "VEC3"), "interpolation": "STEP"}

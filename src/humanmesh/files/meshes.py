@@ -94,7 +94,7 @@ def writer_of(suffix: str) -> Callable[[Path | str, PersonRecord], None]:
 
 
 def _save_glb(path: Path | str, person: PersonRecord) -> None:
-    write_glb(path, person.rig(), photo_camera(person.focal_length, *person.photo_size))
+    write_glb(path, [person.rig()], photo_camera(person.focal_length, *person.photo_size))
 
 
 def _save_bvh(path: Path | str, person: PersonRecord) -> None:

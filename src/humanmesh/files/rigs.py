@@ -4,7 +4,7 @@ Mesh files stand upright, y up, x to the person's left where the person faces +z
 frame (y down, z forward) turned by 180 degrees about x. The camera sits at the origin and looks along -z.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,9 +12,14 @@ from jaxtyping import Float, Int
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.geometry.smoothing import interpolate_rotations, interpolate_vectors
 
 Y_UP_FROM_CAMERA = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 """From the camera frame (y down, z forward) to the frame of mesh files (y up)."""
+FRAME_TIME = 1 / 30
+"""Seconds from frame to frame where nothing says how many."""
+_UNEVEN = 1e-3
+"""Share of a frame's time by which frames may miss an even rhythm."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,10 @@ class Rig:
     """Turn of each joint relative to its parent; the root's into the y-up frame."""
     root_positions: Float[np.ndarray, "frames 3"]
     """Metres, y-up frame."""
+    times: Float[np.ndarray, "frames"]
+    """Seconds, increasing."""
     pose_correctives: Float[np.ndarray, "vertices 3"] | None = None
-    """Metres to add to the rest vertices for the first frame's pose; None where the body has none."""
-    frame_time: float = 1 / 30
-    """Seconds from frame to frame."""
+    """Metres to add to the rest vertices for the pose of the only frame; None for a motion, and where the body has none."""
 
 
 def rig_of_body(
@@ -48,9 +53,17 @@ def rig_of_body(
     rotations: Float[np.ndarray, "frames 24 3 3"],
     shape: Float[np.ndarray, "shapes"],
     translation: Float[np.ndarray, "frames 3"],
-    frame_time: float = 1 / 30,
+    times: Float[np.ndarray, "frames"] | None = None,
 ) -> Rig:
-    """The rig of a body whose global rotation and translation (metres) are given in the camera frame."""
+    """The rig of a body whose global rotation and translation (metres) are given in the camera frame.
+
+    Args:
+        body: whose rest pose the bones stand in.
+        rotations: of each joint in its parent's frame.
+        shape: standard deviations.
+        translation: metres, added to the posed body.
+        times: of the frames, seconds; `FRAME_TIME` apart where None.
+    """
     data = body.to(dtype=torch.float32, device="cpu")
     rest_vertices = data.template + data.shape_directions @ torch.as_tensor(shape)
     rest_joints = (data.joint_regressor @ rest_vertices).numpy()
@@ -65,9 +78,22 @@ def rig_of_body(
         skinning_weights=data.skinning_weights.numpy(),
         rotations=turned,
         root_positions=(rest_joints[0] + translation) @ Y_UP_FROM_CAMERA,
-        pose_correctives=_pose_correctives(data, rotations[0]),
-        frame_time=frame_time,
+        times=FRAME_TIME * np.arange(len(rotations), dtype=np.float64) if times is None else times,
+        pose_correctives=_pose_correctives(data, rotations[0]) if len(rotations) == 1 else None,
     )
+
+
+def evenly_timed(rig: Rig) -> Rig:
+    """The same motion with as many frames, evenly spread over its time, for formats that know no other."""
+    if len(rig.times) < 3:
+        return rig
+    even = np.linspace(rig.times[0], rig.times[-1], len(rig.times))
+    if abs(rig.times - even).max() <= _UNEVEN * (even[1] - even[0]):
+        return rig
+    times, moments = torch.from_numpy(rig.times), torch.from_numpy(even)
+    rotations = interpolate_rotations(times, torch.from_numpy(rig.rotations), moments)
+    positions = interpolate_vectors(times, torch.from_numpy(rig.root_positions), moments)
+    return replace(rig, rotations=rotations.numpy(), root_positions=positions.numpy(), times=even)
 
 
 def _pose_correctives(
