@@ -18,6 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from humanmesh.body.measurements import Measurements, measure
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SKELETONS
@@ -139,6 +140,11 @@ class Person:
     def shape(self) -> Float[np.ndarray, "10"]:
         """Standard deviations."""
         return self.theta[75:]
+
+    @cached_property
+    def measurements(self) -> Measurements:
+        """Height, girths and the like of this person's body in its rest pose (metres)."""
+        return measure(self.body, torch.from_numpy(self.shape))
 
     def keypoints_3d(self, name: str) -> Float[np.ndarray, "keypoints 3"]:
         """A keypoint set by name ("lsp14", "coco17", "h36m17", "smpl24", ...); metres, camera frame.
