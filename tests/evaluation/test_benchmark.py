@@ -253,7 +253,8 @@ def test_a_result_is_json_and_markdown(tmp_path):
     assert read["figures"][0]["interval_95"][0] <= read["figures"][0]["value"]
     lines = markdown_table([result]).splitlines()
     assert lines[0].startswith("| system | PCK@0.05 [%] |")
-    assert result.protocol.sentence in lines[-2]
+    assert result.protocol.sentence in lines[-3]
+    assert "left and right swapped" in lines[-1]
 
 
 @pytest.mark.data

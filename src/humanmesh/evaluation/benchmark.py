@@ -16,6 +16,8 @@ from humanmesh.evaluation.results import Result, summarise
 from humanmesh.files.writing import whole_file
 
 _BATCH = 32
+_ROWS = "with plausibility"
+"""What is measured of each person; a file of other rows is of no use."""
 _SAVE_SECONDS = 20.0
 
 
@@ -70,7 +72,8 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
 def _identity(cases: Sequence[Case], system: str, protocol: Protocol) -> dict[str, str]:
     first, last = cases[0].record, cases[-1].record
-    return {"protocol": protocol.sentence, "system": system, "people": f"{len(cases)}, {first} to {last}"}
+    people = f"{len(cases)}, {first} to {last}"
+    return {"protocol": protocol.sentence, "system": system, "people": people, "kind of rows": _ROWS}
 
 
 def _keep(path: Path, parts: list[Rows], cases: Sequence[Case], system: str, protocol: Protocol) -> None:

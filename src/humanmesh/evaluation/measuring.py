@@ -1,7 +1,7 @@
 """What a protocol's tasks measure, one row a person; figures are made from the rows afterwards."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +15,10 @@ from humanmesh.body.skeletons import Skeleton, skeleton_by_name
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation import metrics
 from humanmesh.evaluation.cases import Case, TruthBody
+from humanmesh.evaluation.plausibility import LIMBS, pose_rows, swapped_limbs
 from humanmesh.evaluation.predictors import Prediction, given_boxes, keypoint_boxes
 from humanmesh.evaluation.protocols import Protocol, Task
+from humanmesh.files.joint_limits import bundled_joint_limits
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 from humanmesh.render.shading import silhouette, six_part_labels
 
@@ -261,4 +263,27 @@ def measure(cases: Sequence[Case], prediction: Prediction, protocol: Protocol, b
     }
     for function in dict.fromkeys(_MEASURES[task] for task in protocol.tasks):
         rows |= function(batch)
+    return rows | _measure_plausibility(batch)
+
+
+def _measure_plausibility(batch: _Batch) -> Rows:
+    rows: Rows = {"swapped": _swapped(batch)}
+    if batch.prediction.pose is not None:
+        rows |= pose_rows(batch.prediction.pose, bundled_joint_limits())
     return rows
+
+
+def _swapped(batch: _Batch) -> Float[Tensor, "people"]:
+    """`swapped_limbs` by the protocol's keypoint set; NaN for systems that say nothing in 2D."""
+    names = [joint for pairs in LIMBS.values() for pair in pairs for joint in pair]
+    whole = replace(batch, protocol=replace(batch.protocol, joints=tuple(names)))
+    try:
+        predicted = batch.prediction.points_2d(batch.protocol.keypoint_set)
+    except BadInputError:
+        return torch.full((len(batch.cases),), torch.nan)
+    predicted = predicted[:, _rows_in(names, batch.protocol.keypoint_set)].cpu()
+    truth, weights = _rows_2d(whole)
+    known = (weights > batch.protocol.minimum_weight).float()
+    return swapped_limbs(
+        predicted, truth, known, metrics.box_side(keypoint_boxes(batch.cases, batch.protocol)), names
+    )

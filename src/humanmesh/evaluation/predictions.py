@@ -22,7 +22,7 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import H36M_17, SKELETONS, Skeleton, skeleton_by_name
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.evaluation.cases import Case
-from humanmesh.evaluation.predictors import Prediction, Predictor, View
+from humanmesh.evaluation.predictors import PredictedPose, Prediction, Predictor, View
 from humanmesh.evaluation.protocols import Protocol
 from humanmesh.files.body_models import BUNDLED_BODIES
 from humanmesh.files.pickles import PickledRecord, read_pickle
@@ -330,6 +330,16 @@ class FilePrediction(Prediction):
         if self.file.rotations is None or self.file.shape is None:
             raise BadInputError("Predictions", "neither vertices nor pose and shape", _PLAIN)
         return self._body()(self._rows(self.file.rotations), self._rows(self.file.shape)).vertices
+
+    @property
+    def pose(self) -> PredictedPose | None:
+        """The file's rotations; the body is left open where they are SMPL's and there is no SMPL."""
+        if self.file.rotations is None:
+            return None
+        shape = None if self.file.shape is None else self._rows(self.file.shape)
+        is_bundled = self.body is not None and self.body.data.name in BUNDLED_BODIES
+        body = None if self.body is None or (self.file.of_smpl and is_bundled) else self.body.data
+        return PredictedPose(self._rows(self.file.rotations), shape, body)
 
     def _body(self) -> BodyModel:
         name = None if self.body is None else self.body.data.name

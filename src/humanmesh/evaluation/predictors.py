@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from humanmesh.body.model import BodyModel
-from humanmesh.body.parameters import BodyOutput
+from humanmesh.body.parameters import BodyModelData, BodyOutput
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation.cases import Case
 from humanmesh.evaluation.protocols import Protocol
@@ -42,6 +42,18 @@ class View:
     """Pixels."""
 
 
+@dataclass(frozen=True)
+class PredictedPose:
+    """Joint rotations that a system says, and the body that they turn."""
+
+    rotations: Float[Tensor, "people 24 3 3"]
+    """Relative to the parents, the first in the camera frame; NaN for people whom the system lacks."""
+    shape: Float[Tensor, "people shapes"] | None
+    """None where the system does not tell."""
+    body: BodyModelData | None
+    """The body that the shape belongs to; None where it is not known."""
+
+
 class Prediction(ABC):
     """What a system says about some people. NaN stands for what it does not say."""
 
@@ -62,6 +74,11 @@ class Prediction(ABC):
     @abstractmethod
     def vertices(self) -> Float[Tensor, "people vertices 3"]:
         """Metres, axes of the camera frame, the origin of `points_3d`."""
+
+    @property
+    def pose(self) -> PredictedPose | None:
+        """Joint rotations; None for a system that tells points alone."""
+        return None
 
     @abstractmethod
     def draw(self, row: int, height: int, width: int) -> Fragments:
@@ -118,6 +135,11 @@ class NetworkPrediction(Prediction):
     def vertices(self) -> Float[Tensor, "people vertices 3"]:
         """Metres, axes of the camera frame."""
         return self.posed.vertices
+
+    @property
+    def pose(self) -> PredictedPose:
+        """Rotations and shape of the last round."""
+        return PredictedPose(self.output.last.rotations, self.output.last.shape, self.body.data)
 
     @property
     def faces(self) -> Int[Tensor, "faces 3"]:

@@ -17,7 +17,7 @@ from humanmesh.evaluation import metrics
 from humanmesh.evaluation.gallery import Exhibit
 from humanmesh.evaluation.occlusion import Curve
 from humanmesh.evaluation.results import PersonErrors, Result, by_share, person_errors
-from humanmesh.evaluation.tables import account, markdown_table, rows_of
+from humanmesh.evaluation.tables import account, markdown_table, plausibility_text, rows_of
 from humanmesh.files.images import bytes_of_pixels
 from humanmesh.files.writing import whole_file
 
@@ -62,6 +62,7 @@ def html_page(report: Report) -> str:
         f"<h1>{html.escape(result.protocol.name)}: {html.escape(result.system)}</h1>",
         f"<p>{html.escape(result.protocol.sentence)}</p><p>{html.escape(account(result))}</p>",
         _table(rows_of([result])),
+        f"<p>{html.escape(plausibility_text(result))}</p>" if result.plausibility else "",
         _distribution(errors),
         _by_joint(result),
         _by_action(result),

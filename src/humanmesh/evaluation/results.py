@@ -12,7 +12,9 @@ from torch import Tensor
 from humanmesh.evaluation import metrics
 from humanmesh.evaluation.cases import Case
 from humanmesh.evaluation.measuring import Rows
+from humanmesh.evaluation.plausibility import DEEP, end_spreads
 from humanmesh.evaluation.protocols import Protocol, Task
+from humanmesh.files.joint_limits import bundled_joint_limits
 
 _SEED = 0
 """Of the bootstrap, so that the same predictions give the same intervals."""
@@ -43,6 +45,8 @@ class Result:
     """Of them without a (finite) prediction: wrong in every share, outside every mean."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Records that the reader could not use, by reason."""
+    plausibility: tuple[Figure, ...] = ()
+    """Whether the bodies could be people (`evaluation.plausibility`); empty for a system that tells points alone."""
     by_action: dict[str, dict[str, float]] = field(default_factory=dict)
     """Figure -> action -> mean."""
     by_joint: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -54,15 +58,11 @@ class Result:
 
     def value(self, name: str) -> float:
         """A figure by name."""
-        return next(figure.value for figure in self.figures if figure.name == name)
+        figures = (*self.figures, *self.plausibility)
+        return next(figure.value for figure in figures if figure.name == name)
 
     def as_json(self) -> dict[str, Any]:
         """The same for a file."""
-        figures = [
-            {"name": figure.name, "value": _rounded(figure.value), "unit": figure.unit}
-            | ({} if figure.interval is None else {"interval_95": _interval_json(figure.interval)})
-            for figure in self.figures
-        ]
         return {
             "protocol": self.protocol.name,
             "sentence": self.protocol.sentence,
@@ -70,10 +70,16 @@ class Result:
             "people": self.people,
             "missing_predictions": self.missing,
             "left_out": self.left_out,
-            "figures": figures,
+            "figures": [_figure_json(figure) for figure in self.figures],
+            "plausibility": [_figure_json(figure) for figure in self.plausibility],
             "by_action": _rounded_all(self.by_action),
             "by_joint": _rounded_all(self.by_joint),
         }
+
+
+def _figure_json(figure: Figure) -> dict[str, Any]:
+    plain = {"name": figure.name, "value": _rounded(figure.value), "unit": figure.unit}
+    return plain if figure.interval is None else plain | {"interval_95": _interval_json(figure.interval)}
 
 
 def _rounded(value: float) -> float | None:
@@ -262,6 +268,29 @@ def _of_counts(table: _Table, counts: Float64[Tensor, "people counts"], classes:
     return Figure(name, value, "%" if name == "accuracy" else "", table.interval(counts, statistic))
 
 
+def _sum_plausibility(table: _Table) -> list[Figure]:
+    """Figures of `evaluation.plausibility`, those that the system says enough for."""
+    rows = table.rows
+    shares = {"left and right swapped": rows["swapped"]}
+    if "broken_joints" in rows:
+        depth = rows["part_depth"]
+        deep = torch.where(depth.isnan(), torch.nan, (depth > DEEP).float())
+        broken = rows["broken_joints"].mean(1)
+        shares = {"joints beyond their limits": broken, "parts inside each other": deep} | shares
+    figures = [
+        table.mean(name, values.double(), "%", 100)
+        for name, values in shares.items()
+        if not values.isnan().all()
+    ]
+    if "end_turns" in rows:
+        spreads = end_spreads(rows["end_turns"], bundled_joint_limits())
+        figures += [
+            Figure(f"spread of {end} in units of the recordings'", value, "")
+            for end, value in spreads.items()
+        ]
+    return figures
+
+
 _SUMMARIES: dict[Task, Callable[[_Table], _Summary]] = {
     "keypoints": _sum_keypoints,
     "pose": _sum_pose,
@@ -291,7 +320,7 @@ def summarise(
         by_joint |= summary.by_joint
     return Result(
         protocol, system, tuple(figures), len(cases), int(missing_rows(rows).sum()), left_out or {},
-        by_action, by_joint, rows, tuple(cases),
+        tuple(_sum_plausibility(table)), by_action, by_joint, rows, tuple(cases),
     )  # fmt: skip
 
 

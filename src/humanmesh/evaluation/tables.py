@@ -62,6 +62,8 @@ def text_table(results: Sequence[Result]) -> str:
             f"  {figure.name:{width}}  {figure_text(figure)} {figure.unit}".rstrip()
             for figure in result.figures
         ]
+        if result.plausibility:
+            lines += ["", plausibility_text(result)]
     beside = published_beside(results[0].protocol.name)
     names = [figure.name for figure in results[0].figures]
     if beside:
@@ -70,6 +72,12 @@ def text_table(results: Sequence[Result]) -> str:
             values = ", ".join(f"{name} {row.figures[name]:g}" for name in names if name in row.figures)
             lines.append(f"  {row.system}: {values} ({row.source})")
     return "\n".join(lines)
+
+
+def plausibility_text(result: Result) -> str:
+    """Whether the bodies could be people, in one line."""
+    texts = [f"{figure.name} {figure_text(figure)} {figure.unit}".rstrip() for figure in result.plausibility]
+    return f"Could they be people: {', '.join(texts)}."
 
 
 def account(result: Result) -> str:
@@ -93,6 +101,7 @@ def markdown_table(results: Sequence[Result]) -> str:
         "",
         f"Protocol: {results[0].protocol.sentence}",
         *(account(result) for result in results),
+        *(f"{result.system}. {plausibility_text(result)}" for result in results if result.plausibility),
     ])
 
 
