@@ -28,6 +28,7 @@ from humanmesh.files.assets import asset_path, weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_recovery
 from humanmesh.files.finders import load_finder
+from humanmesh.files.rig_names import bone_names
 from humanmesh.geometry import crops
 from humanmesh.geometry.cameras import (
     PerspectiveCamera,
@@ -171,16 +172,21 @@ class Person:
         """Names that `keypoints_2d` and `keypoints_3d` know for this body."""
         return [name for name in SKELETONS if name == "smpl24" or name in self.body.keypoint_regressors]
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, rig: str = "smpl") -> None:
         """Write a file in the format of its suffix: .glb .obj .ply .npz .json .bvh; whole or not at all.
 
+        Args:
+            path: the file.
+            rig: whose names the bones of GLB and BVH carry: "smpl", "mixamo", "unity", "ue4" or "ue5".
+
         Raises:
-            UnknownNameError: where nobody knows the suffix.
+            UnknownNameError: where nobody knows the suffix or the rig.
             BadInputError: where the file cannot be written.
         """
-        meshes.save_person(path, self._record())
+        meshes.save_person(path, replace(self._record(), bones=bone_names(rig)))
 
-    def _record(self) -> meshes.PersonRecord:
+    def record(self) -> meshes.PersonRecord:
+        """All that files hold about the person."""
         return meshes.PersonRecord(
             body=self.body,
             theta=self.theta,
