@@ -86,7 +86,7 @@ class Recovery(nn.Module):
         self,
         encoder: Encoder,
         regressor: HmrRegressor | ModernRegressor,
-        body: nn.Module,
+        body: KeypointBody,
         *,
         refinements: int = 0,
     ) -> None:

@@ -11,9 +11,10 @@ The shape stays. tau says how far the regressor may be wrong: arms and legs more
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.func import jacfwd, vmap
+from torch import Tensor
 
+from humanmesh.body.jacobian import keypoint_jacobian
+from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
@@ -45,37 +46,34 @@ def _precisions() -> Float[Tensor, "75"]:
 
 
 @torch.no_grad()
-def refine(body: nn.Module, estimate: Estimate, seen: HeatmapKeypoints, steps: int) -> Estimate:
+def refine(body: KeypointBody, estimate: Estimate, seen: HeatmapKeypoints, steps: int) -> Estimate:
     """The estimate after `steps` Gauss-Newton steps; no gradient flows through it.
 
     Args:
-        body: (rotations, shape) -> (joints, keypoints), as in `Recovery`.
+        body: joints and keypoints, as in `Recovery`.
         estimate: where to start.
         seen: where the keypoints are, with confidences.
         steps: 3 are enough to converge.
     """
-    camera = estimate.camera
-    start = (estimate.rotations, estimate.shape, camera.scale, camera.translation)
-
-    def project(
-        change: Tensor, rotations: Tensor, shape: Tensor, scale: Tensor, translation: Tensor
-    ) -> Tensor:
-        turned = rotations @ axis_angle_to_matrix(change[:72].unflatten(0, (24, 3)))
-        keypoints = body(turned[None], shape[None])[1][0]
-        return scale * change[72].exp() * (keypoints[:, :2] + translation + change[73:])
-
     precision = _precisions().to(estimate.shape)
     change = torch.zeros(len(estimate.shape), 75).to(estimate.shape)
-    # The changes are small, so the first Jacobian serves all steps; three of them cost a third of three with their own.
-    jacobian = vmap(jacfwd(project))(change, *start)
-    positions = vmap(project)
+    # The changes are small, so the first Jacobian serves all steps.
+    jacobian = _jacobian(body, estimate)
     for _ in range(steps):
-        residual = positions(change, *start) - seen.positions
+        residual = _changed(body, estimate, change).keypoints_2d - seen.positions
         weighted = _weights(residual, seen.confidences)[..., None, None] * jacobian
         normal = torch.einsum("bkdi,bkdj->bij", weighted, jacobian) + torch.diag(precision)
         slope = torch.einsum("bkdi,bkd->bi", weighted, residual) + precision * change
         change = change - torch.linalg.solve(normal, slope)
     return _changed(body, estimate, change)
+
+
+def _jacobian(body: KeypointBody, estimate: Estimate) -> Float[Tensor, "batch keypoints 2 75"]:
+    """Projected keypoints by the joints' turns, the logarithm of the scale and the camera's offset."""
+    scale = estimate.camera.scale[:, None, None, None]
+    by_turn = scale * keypoint_jacobian(body, estimate.rotations, estimate.shape).by_turn[:, :, :2]
+    by_offset = (scale * torch.eye(2).to(scale)).expand(*by_turn.shape[:2], 2, 2)
+    return torch.cat([by_turn, estimate.keypoints_2d[..., None], by_offset], 3)
 
 
 def _weights(
@@ -87,7 +85,7 @@ def _weights(
     return (confidences / KEYPOINT_DEVIATION).square() * robust
 
 
-def _changed(body: nn.Module, estimate: Estimate, change: Float[Tensor, "batch 75"]) -> Estimate:
+def _changed(body: KeypointBody, estimate: Estimate, change: Float[Tensor, "batch 75"]) -> Estimate:
     rotations = estimate.rotations @ axis_angle_to_matrix(change[:, :72].unflatten(1, (24, 3)))
     scale = estimate.camera.scale * change[:, 72].exp()
     camera = WeakPerspectiveCamera(scale, estimate.camera.translation + change[:, 73:])

@@ -246,14 +246,15 @@ class ModernRegressor(nn.Module):
         seen: HeatmapKeypoints,
         projected: Float[Tensor, "batch 19 2"],
     ) -> Float[Tensor, "batch evidence"]:
-        confidences = seen.confidences[..., None]
+        # The heat maps learn where keypoints are, not what would suit the regressor: no gradient flows into them.
+        positions, confidences = seen.positions.detach(), seen.confidences.detach()[..., None]
         parts = [
             self.sampled_norm(sample_at(features, projected).flatten(1)),
             projected.clamp(-2, 2),
-            seen.positions,
-            _OFFSET_GAIN * confidences * (seen.positions - projected).clamp(-2, 2),
+            positions,
+            _OFFSET_GAIN * confidences * (positions - projected).clamp(-2, 2),
             confidences,
-            seen.spreads[..., None],
+            seen.spreads.detach()[..., None],
         ]
         return torch.cat([part.flatten(1) for part in parts], -1)
 
