@@ -183,7 +183,7 @@ class Person:
             UnknownNameError: where nobody knows the suffix or the rig.
             BadInputError: where the file cannot be written.
         """
-        meshes.save_person(path, replace(self._record(), bones=bone_names(rig)))
+        meshes.save_person(path, replace(self.record(), bones=bone_names(rig)))
 
     def record(self) -> meshes.PersonRecord:
         """All that files hold about the person."""
