@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -50,6 +50,8 @@ class Arguments:
     for one photo only [[...], ...]. Without it the largest clear person of each photo is found."""
     format: str = "glb,npz,json"
     """File formats for each person, with commas between: glb, npz, json, obj, ply, bvh; or none."""
+    rig: Literal["smpl", "mixamo", "unity", "ue4", "ue5"] = "smpl"
+    """Whose names the bones of GLB and BVH files carry: SMPL's, Mixamo's, Unity Humanoid's or Unreal's mannequins'."""
     weights: Path | None = None
     """Checkpoint (.safetensors); the bundled weights where None."""
     body: str = "anny"
@@ -230,7 +232,7 @@ class _Writer:
             name = job.name if number == 1 else f"{job.name}.{number}"
             paths = [self.folder / f"{name}.{suffix}" for suffix in self.suffixes]
             for path in paths:
-                person.save(path)
+                person.save(path, self.arguments.rig)
             result["people"].append({
                 "box": [round(value, 2) for value in person.box.tolist()],
                 "score": None if math.isnan(person.score) else round(person.score, 4),

@@ -4,7 +4,7 @@ import io
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class PersonRecord:
     """x0, y0, x1, y1 in photo pixels."""
     score: float
     """In [0, 1]; NaN (null in JSON) where nothing measured it."""
+    bones: tuple[str, ...] = SMPL_24.joints
+    """Names of the 24 joints in GLB and BVH files (`files.rig_names`)."""
 
     @property
     def pose(self) -> Float[np.ndarray, "72"]:
@@ -68,7 +70,8 @@ class PersonRecord:
 
     def rig(self) -> Rig:
         """The person as animation programs see one, y up."""
-        return rig_of_body(self.body, self.rotations[None], self.shape, self.translation[None])
+        rig = rig_of_body(self.body, self.rotations[None], self.shape, self.translation[None])
+        return replace(rig, names=self.bones)
 
 
 def save_person(path: Path | str, person: PersonRecord) -> None:
