@@ -84,15 +84,15 @@ class Tracker:
     def update(self, time: float, sights: Sequence[Sight]) -> list[int]:
         """The identity of each sight of one frame; `time` in seconds, later than the last frame's."""
         known = [person for person in self._known if time - person.time <= self.longest_gap]
+        spreads = np.array([_SPREAD + _SPREAD_PER_SECOND * (time - person.time) for person in known])
         similarities = np.array([
-            [
-                similarity(person.expected(time), sight.keypoints, _spread(time - person.time))
-                for sight in sights
-            ]
-            for person in known
+            [similarity(person.expected(time), sight.keypoints, spread) for sight in sights]
+            for person, spread in zip(known, spreads, strict=True)
         ]).reshape(len(known), len(sights))
+        # Divided by the spread, as a density is: whoever was seen just now goes before whoever was out of sight.
+        densities = similarities / spreads[:, None]
         identities = [0] * len(sights)
-        for row, column in zip(*linear_sum_assignment(-similarities), strict=True):
+        for row, column in zip(*linear_sum_assignment(-densities), strict=True):
             if similarities[row, column] >= _LEAST_SIMILARITY:
                 identities[column] = known[row].identity
                 known[row] = known[row].seen_again(time, sights[column].keypoints)
@@ -103,10 +103,6 @@ class Tracker:
                 self._next += 1
         self._known = known
         return identities
-
-
-def _spread(seconds: float) -> float:
-    return _SPREAD + _SPREAD_PER_SECOND * seconds
 
 
 def similarity(

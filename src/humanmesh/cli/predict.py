@@ -11,13 +11,14 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
+from humanmesh.cli.predict_video import VideoOptions, run_video, wants_video
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Arguments:
     """What `humanmesh predict` can be asked."""
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...")]
-    """Photos (PNG, JPEG, WebP, BMP, TIFF, GIF), or folders of them."""
+    """Photos (PNG, JPEG, WebP, BMP, TIFF, GIF), or folders of them; or films (MP4, MOV, MKV, WebM, ...)."""
     out: Path = Path("out")
     """Folder to write to; it is made where it is missing."""
     boxes: Path | None = None
@@ -66,6 +67,8 @@ class Arguments:
     """Show the body from the side, too, in NAME.overlay.png."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the results as JSON on standard output, and nothing else there."""
+    video: Annotated[VideoOptions, tyro.conf.arg(name="")] = field(default_factory=VideoOptions)
+    """For films."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def run(arguments: Arguments) -> int:
     """
     from humanmesh.files.writing import output_folder
 
+    if wants_video(arguments):
+        return run_video(arguments)
     suffixes = _suffixes(arguments.format)
     jobs = _jobs(arguments)
     results: list[dict[str, Any]] = []

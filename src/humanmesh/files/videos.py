@@ -47,14 +47,25 @@ class Frame:
 class Footage(Protocol):
     """Where frames come from."""
 
-    name: str
-    """For people, such as "Video clip.mp4"."""
-    frame_rate: float
-    """Frames a second, on average, as far as is known."""
-    expected_frames: int | None
-    """How many frames there should be; None where nothing says so."""
-    skipped: int
-    """Frames so far that could not be read."""
+    @property
+    def name(self) -> str:
+        """For people, such as "Video clip.mp4"."""
+        ...
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second, on average, as far as is known."""
+        ...
+
+    @property
+    def expected_frames(self) -> int | None:
+        """How many frames there should be; None where nothing says so."""
+        ...
+
+    @property
+    def skipped(self) -> int:
+        """Frames so far that could not be read."""
+        ...
 
     def frames(self) -> Iterator[Frame]:
         """The frames from the first on."""
