@@ -16,7 +16,7 @@ from humanmesh.data.shards import ShardSource, data_sets_in
 from humanmesh.data.splits import LSPET_HOLD_OUT, split
 from humanmesh.data.synthetic import SyntheticConfig
 from humanmesh.data.synthetic_painting import PaintConfig
-from humanmesh.data.synthetic_recipe import SynthesisJob, assets_of, run, samples_of
+from humanmesh.data.synthetic_recipe import SynthesisJob, assets_of, drawn_parts, run, samples_of
 from humanmesh.errors import BadInputError
 from humanmesh.files.body_models import load_body_data
 from photo_layouts import COCO, copy_lspet_rows, write_json
@@ -174,6 +174,9 @@ def test_synthetic_people_are_those_of_the_recipe(tmp_path):
         config=SyntheticConfig(painting=PaintConfig(size=64, supersampling=2)),
     )  # fmt: skip
     parts = [torch.load(path, weights_only=True) for path in run(job)]
+    assert [len(part["images"]) for part in parts] == [3, 2]
+    (alone,) = drawn_parts(job, assets_of(job, load_body_data("anny")), [1])
+    assert all(torch.equal(values, parts[1][name]) for name, values in alone.items())
     recipe = [sample for part in parts for sample in samples_of(part, "made", "part")]
     people = list(synthetic_people(job, assets_of(job, load_body_data("anny")), "made"))
     assert len({sample.record for sample in people}) == len(people) == len(recipe)

@@ -70,10 +70,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Synthesize:
-    """Draw synthetic people with exact labels, straight into shards.
-
-    On a processor it works on one core: for several, start several with another seed and name each.
-    """
+    """Draw synthetic people with exact labels, straight into shards."""
 
     motion: Path
     """.npz that `humanmesh data motion` wrote."""
@@ -213,8 +210,6 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
 
 
 def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
-    import torch
-
     from humanmesh.data.shards import HELD_OUT, check_name
     from humanmesh.data.synthetic_recipe import SynthesisJob
 
@@ -228,7 +223,6 @@ def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
         count=arguments.count, seed=arguments.seed, body=arguments.body, held_out=arguments.held_out,
         device=arguments.device,
     )  # fmt: skip
-    torch.set_num_threads(1)  # batches this small thread badly
     with PatientBar("people") as bar:
         if arguments.benchmark:
             return _benchmark_parts(job, bar)

@@ -8,7 +8,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from humanmesh.data.annotation import Annotation
@@ -17,8 +16,8 @@ from humanmesh.data.readers import READERS, ReadReport, ReadRules
 from humanmesh.data.readers.checks import Checks
 from humanmesh.data.shards import DAMAGED_PICTURE, HELD_OUT, check_name, sample_of, write_data_sets
 from humanmesh.data.splits import HOLD_OUTS
-from humanmesh.data.synthetic import SyntheticAssets, synthesize
-from humanmesh.data.synthetic_recipe import SynthesisJob, as_arrays, samples_of
+from humanmesh.data.synthetic import SyntheticAssets
+from humanmesh.data.synthetic_recipe import SynthesisJob, drawn_parts, samples_of
 from humanmesh.errors import BadInputError, UnknownNameError
 
 USUAL_HOLD_OUT = 0.1
@@ -209,10 +208,5 @@ def _at_least_one(
 
 def synthetic_people(job: SynthesisJob, assets: SyntheticAssets, name: str) -> Iterator[Sample]:
     """The people whom `synthetic_recipe.run` would draw, in the same order, as samples of the data set `name`."""
-    for number, first in enumerate(range(0, job.count, job.part_size)):
-        generator = torch.Generator(job.device).manual_seed(job.seed + number)
-        count = min(job.part_size, job.count - first)
-        for start in range(0, count, job.batch_size):
-            batch = synthesize(min(job.batch_size, count - start), assets, job.config, generator)
-            arrays = {name: values.cpu() for name, values in as_arrays(batch).items()}
-            yield from samples_of(arrays, name, f"part_{number:03d}/{start:03d}")
+    for number, arrays in enumerate(drawn_parts(job, assets)):
+        yield from samples_of(arrays, name, f"part_{number:03d}")

@@ -4,7 +4,10 @@ People of the benchmark share neither a motion clip nor a background with those 
 measured on them is not a number of memory.
 """
 
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -141,14 +144,39 @@ def assets_of(job: SynthesisJob, body: BodyModelData) -> SyntheticAssets:
 def run(job: SynthesisJob) -> Iterator[Path]:
     """Write part after part, each whole or not at all; parts that are there already are kept."""
     output_folder(job.out)
-    assets = assets_of(job, load_body_data(job.body))
-    for number, first in enumerate(range(0, job.count, job.part_size)):
-        path = job.out / f"part_{number:03d}.pt"
-        if not path.exists():
-            arrays = _part(min(job.part_size, job.count - first), job.seed + number, assets, job)
+    paths = {number: job.out / f"part_{number:03d}.pt" for number in _part_numbers(job)}
+    missing = [number for number, path in paths.items() if not path.exists()]
+    parts = drawn_parts(job, assets_of(job, load_body_data(job.body)), missing) if missing else iter(())
+    for number, path in paths.items():
+        if number in missing:
             with whole_file(path) as beside:
-                torch.save(arrays, beside)
+                torch.save(next(parts), beside)
         yield path
+
+
+def _part_numbers(job: SynthesisJob) -> range:
+    return range(-(-job.count // job.part_size))
+
+
+def drawn_parts(
+    job: SynthesisJob, assets: SyntheticAssets, numbers: Iterable[int] | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """The job's parts, or those of some numbers, in order; on a processor as many at once as it has cores.
+
+    A part hangs on its own seed alone, so how many are drawn at once changes nothing.
+    """
+    threads = (os.cpu_count() or 1) if job.device == "cpu" else 1
+    waiting: deque[Future[dict[str, Tensor]]] = deque()
+    # Threads of one process share the pictures; torch lets them run side by side, and each works alone in them:
+    # batches this small are slower when one is divided.
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        for number in _part_numbers(job) if numbers is None else numbers:
+            if len(waiting) == threads:
+                yield waiting.popleft().result()
+            count = min(job.part_size, job.count - number * job.part_size)
+            waiting.append(workers.submit(_part, count, job.seed + number, assets, job))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _part(count: int, seed: int, assets: SyntheticAssets, job: SynthesisJob) -> dict[str, Tensor]:
