@@ -1,0 +1,297 @@
+"""Results of `humanmesh predict`, read again to be looked at."""
+
+import json
+import math
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humanmesh.body.model import BodyModel
+from humanmesh.body.parameters import BodyModelData
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
+from humanmesh.files.body_models import BUNDLED_BODIES, load_body_data
+from humanmesh.files.clips import CLIP_FORMAT, read_clip
+from humanmesh.files.images import PHOTO_SUFFIXES, read_photo
+from humanmesh.files.meshes import PERSON_FORMAT
+from humanmesh.geometry.rotations import axis_angle_to_matrix
+from humanmesh.inference import CropCamera, Person, PhotoCamera
+from humanmesh.render.overlay import PERSON_COLORS
+from humanmesh.web.page import PEOPLE_FORMAT, Page, PageCamera, PagePerson, clip_page, photo_page
+
+_MAKE_AGAIN = "Make it again with `humanmesh predict`."
+_NOMINAL_HEIGHT = 1000
+"""Pixels that a GLB's picture is taken to have where no photo says it."""
+_SAME_ASPECT = 0.01
+"""Share by which the aspect ratio of a photo and of a GLB's camera may differ."""
+
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "theta": (85,), "trans": (1, 3), "focal_length": (), "principal_point": (2,), "photo_size": (2,),
+    "photo_from_crop": (3, 3), "box": (4,), "score": (),
+}  # fmt: skip
+"""What a person's file must hold, by the names of NPZ files."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where to find what a result does not hold."""
+
+    body: str | None = None
+    """Path of the body that it was made with, unless that is bundled."""
+    photo: Path | None = None
+    """The photo; where None, one of the result's name beside it or in the folder above."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A page to be, and where it comes from."""
+
+    path: Path
+    """The file, the first of several people's."""
+    page: Page
+
+
+def read_result(path: Path, sources: Sources) -> list[Result]:
+    """The pages of a result: one for a file, one for each photo or film of an output folder.
+
+    Raises:
+        MissingAssetError: where there is no such result, or no such photo.
+        UnknownNameError: where nobody reads files of that suffix.
+        BadInputError: where a file is damaged or none of ours.
+    """
+    if not path.exists():
+        raise MissingAssetError("result", path, "Check the path.")
+    groups = _groups(path) if path.is_dir() else [[path]]
+    if sources.photo is not None and len(groups) > 1:
+        found = f"one photo for {len(groups)} results"
+        raise BadInputError(f"Folder {path}", found, "Give one result with its photo.")
+    return [Result(group[0], _page(group, sources)) for group in groups]
+
+
+def _groups(folder: Path) -> list[list[Path]]:
+    """The files of the results in a folder, those of one photo together: NAME, NAME.2, NAME.3 and so on."""
+    best: dict[str, Path] = {}
+    for suffix in READERS:
+        for path in sorted(folder.glob(f"*{suffix}")):
+            best.setdefault(path.stem, path)
+    if not best:
+        kinds = ", ".join(READERS)
+        raise BadInputError(f"Folder {folder}", "no result in it", f"Looked for files that end in {kinds}.")
+    groups = {stem: [path] for stem, path in best.items()}
+    for stem in best:
+        for other in (f"{stem}.{number}" for number in range(2, len(best) + 1)):
+            if other not in groups or ".glb" in {best[stem].suffix, best[other].suffix}:
+                break
+            groups[stem] += groups.pop(other)
+    return [groups[stem] for stem in sorted(groups)]
+
+
+def _page(paths: list[Path], sources: Sources) -> Page:
+    suffix = paths[0].suffix.lower()
+    if suffix not in READERS:
+        raise UnknownNameError("kind of result", suffix, list(READERS))
+    return READERS[suffix](paths, sources)
+
+
+def _npz_page(paths: list[Path], sources: Sources) -> Page:
+    everybody = [_arrays(path) for path in paths]
+    if str(everybody[0].get("format")) == CLIP_FORMAT:
+        clip = read_clip(paths[0], _body(everybody[0], paths[0], sources))
+        return clip_page(paths[0].stem, clip, _photo(paths[0], clip.size, sources).pixels)
+    return _people_page(everybody, paths, sources)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise BadInputError(f"Result {path}", "it is no whole NPZ file", _MAKE_AGAIN) from error
+
+
+def _json_page(paths: list[Path], sources: Sources) -> Page:
+    everybody, origins = [], []
+    for path in paths:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"Result {path}", "it is no whole JSON file", _MAKE_AGAIN) from error
+        is_list = isinstance(content, dict) and content.get("format") == PEOPLE_FORMAT
+        for fields in content.get("people", []) if is_list else [content]:
+            everybody.append(_arrays_of_fields(fields, path))
+            origins.append(path)
+    if not everybody:
+        raise BadInputError(f"Result {paths[0]}", "nobody is in it", _MAKE_AGAIN)
+    return _people_page(everybody, origins, sources)
+
+
+def _arrays_of_fields(fields: Any, path: Path) -> dict[str, np.ndarray]:
+    """The fields of a person's JSON file by the names of the NPZ file."""
+    try:
+        photo, camera = fields["photo"], fields["camera"]
+        return {
+            "format": np.array(fields["format"]),
+            "body": np.array(fields["body"]),
+            "theta": np.array(fields["theta"], np.float32),
+            "trans": np.array([fields["translation"]], np.float32),
+            "focal_length": np.array(camera["focal_length"], np.float32),
+            "principal_point": np.array(camera["principal_point"], np.float32),
+            "photo_size": np.array([photo["width"], photo["height"]], np.int32),
+            "photo_from_crop": np.array(fields["weak_camera"]["photo_from_crop"], np.float32),
+            "box": np.array(fields["box"], np.float32),
+            "score": np.array(math.nan if fields["score"] is None else fields["score"], np.float32),
+        }
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadInputError(
+            f"Result {path}", f"it is no person of format {PERSON_FORMAT!r}", _MAKE_AGAIN
+        ) from error
+
+
+def _people_page(everybody: list[dict[str, np.ndarray]], paths: list[Path], sources: Sources) -> Page:
+    for arrays, path in zip(everybody, paths, strict=True):
+        _check(arrays, path)
+    body = _body(everybody[0], paths[0], sources)
+    people = _people(everybody, body)
+    photo = _photo(paths[0], people[0].photo_size, sources)
+    return photo_page(photo.name, people, photo.pixels)
+
+
+def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Refuse what is no person."""
+    what = f"Result {path}"
+    if str(arrays.get("format")) != PERSON_FORMAT or "body" not in arrays:
+        found = f"its format is {str(arrays.get('format', 'unknown'))!r}"
+        raise BadInputError(what, found, f"Give a file of format {PERSON_FORMAT!r} or {CLIP_FORMAT!r}.")
+    for name, shape in _SHAPES.items():
+        values = arrays.get(name)
+        if values is None or values.shape != shape or not np.issubdtype(values.dtype, np.number):
+            raise BadInputError(what, f"its field {name!r} is missing or of a wrong shape", _MAKE_AGAIN)
+        if name != "score" and not np.isfinite(values).all():
+            raise BadInputError(what, f"its field {name!r} holds what is no number", _MAKE_AGAIN)
+    if arrays["focal_length"] <= 0 or (arrays["photo_size"] <= 0).any():
+        raise BadInputError(what, "its camera has no size", _MAKE_AGAIN)
+
+
+def _body(arrays: dict[str, np.ndarray], path: Path, sources: Sources) -> BodyModelData:
+    name = str(arrays.get("body"))
+    if sources.body is None and name not in BUNDLED_BODIES:
+        found = f"it was made with the body {name!r}, which is not bundled"
+        raise BadInputError(f"Result {path}", found, "Give the body's file with --body.")
+    body = load_body_data(sources.body or name)
+    if body.name != name:
+        found = f"it was made with the body {name!r}, not {body.name!r}"
+        raise BadInputError(f"Result {path}", found, "Give that body's file with --body.")
+    return body
+
+
+def _people(everybody: list[dict[str, np.ndarray]], body: BodyModelData) -> list[Person]:
+    theta = torch.from_numpy(np.stack([arrays["theta"] for arrays in everybody]).astype(np.float32))
+    rotations = axis_angle_to_matrix(theta[:, 3:75].unflatten(1, (24, 3)))
+    posed = BodyModel(body.to(dtype=torch.float32, device="cpu"))(rotations, theta[:, 75:])
+    people = []
+    for row, arrays in enumerate(everybody):
+        translation = arrays["trans"][0].astype(np.float32)
+        scale, tx, ty = theta[row, :3].tolist()
+        x, y = arrays["principal_point"].tolist()
+        width, height = arrays["photo_size"].tolist()
+        people.append(
+            Person(
+                body=body,
+                theta=theta[row].numpy(),
+                rotations=rotations[row].numpy(),
+                translation=translation,
+                vertices=posed.vertices[row].numpy() + translation,
+                joints=posed.joints[row].numpy() + translation,
+                box=arrays["box"].astype(np.float32),
+                score=float(arrays["score"]),
+                camera=PhotoCamera(float(arrays["focal_length"]), (x, y)),
+                weak_camera=CropCamera(scale, (tx, ty), arrays["photo_from_crop"].astype(np.float32)),
+                photo_size=(width, height),
+            )
+        )
+    return people
+
+
+def _glb_page(paths: list[Path], sources: Sources) -> Page:
+    path = paths[0]
+    try:
+        content = path.read_bytes()
+        document = _glb_document(content)
+        lens = document["cameras"][0]["perspective"]
+        aspect, field_of_view = float(lens["aspectRatio"]), float(lens["yfov"])
+        count = len(document["skins"])
+        is_ours = document["asset"]["generator"] == "humanmesh" and count > 0
+    except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error) as error:
+        raise BadInputError(f"Result {path}", "it is no whole GLB file of a photo", _MAKE_AGAIN) from error
+    if not is_ours:
+        raise BadInputError(
+            f"Result {path}", "another program wrote it", "Give a GLB file that humanmesh wrote."
+        )
+    photo = _photo(path, (round(aspect * _NOMINAL_HEIGHT), _NOMINAL_HEIGHT), sources, is_size_known=False)
+    width, height = photo.size
+    camera = PageCamera(height / 2 / math.tan(field_of_view / 2), (width / 2, height / 2), (width, height))
+    people = tuple(
+        PagePerson(f"Person {row + 1}", PERSON_COLORS[row % len(PERSON_COLORS)], None, None, {})
+        for row in range(count)
+    )
+    return Page(photo.name, camera, people, content, photo.pixels)
+
+
+def _glb_document(content: bytes) -> dict[str, Any]:
+    """The JSON half of a GLB file (glTF 2.0, section 4.4)."""
+    magic, _, total, length, kind = struct.unpack_from("<4sIII4s", content)
+    if magic != b"glTF" or kind != b"JSON" or total != len(content):
+        raise ValueError("not a whole GLB file")
+    return json.loads(content[20 : 20 + length])
+
+
+READERS: dict[str, Callable[[list[Path], Sources], Page]] = {
+    ".npz": _npz_page,
+    ".json": _json_page,
+    ".glb": _glb_page,
+}
+"""By suffix, the best first: a folder may hold the same person in several."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Photo:
+    """The photo of a result, or what is known without it."""
+
+    name: str
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    pixels: Float[Tensor, "3 height width"] | None
+
+
+def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_known: bool = True) -> _Photo:
+    """The photo that was named, or one of the result's name and size that lies near it."""
+
+    def read(path: Path) -> _Photo:
+        pixels = read_photo(path)
+        found = (pixels.shape[2], pixels.shape[1])
+        fits = found == size if is_size_known else _same_aspect(found, size)
+        if not fits:
+            sizes = f"it has {found[0]} x {found[1]} pixels, the result's had {size[0]} x {size[1]}"
+            raise BadInputError(f"Photo {path}", sizes, "Give the photo that the result was made from.")
+        return _Photo(path.name, found, pixels)
+
+    if sources.photo is not None:
+        return read(sources.photo)
+    for folder in (result.parent, result.parent.parent):
+        for suffix in sorted(PHOTO_SUFFIXES):
+            try:
+                return read(folder / f"{result.stem}{suffix}")
+            except HumanMeshError:
+                continue
+    return _Photo(result.stem, size, None)
+
+
+def _same_aspect(found: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    return abs(found[0] * wanted[1] / (found[1] * wanted[0]) - 1) < _SAME_ASPECT
