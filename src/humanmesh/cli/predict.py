@@ -65,6 +65,8 @@ class Arguments:
     """Write NAME.overlay.png."""
     side_view: bool = True
     """Show the body from the side, too, in NAME.overlay.png."""
+    html: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write NAME.html: a page that shows the bodies over the photo and round about; see `humanmesh view`."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the results as JSON on standard output, and nothing else there."""
     video: Annotated[VideoOptions, tyro.conf.arg(name="")] = field(default_factory=VideoOptions)
@@ -233,6 +235,8 @@ class _Writer:
             path = self.folder / f"{job.name}.overlay.png"
             _draw(path, pixels, people, has_side_view=self.arguments.side_view)
             result["overlay"] = str(path)
+        if self.arguments.html and people:
+            result["page"] = str(_write_page(self.folder / f"{job.name}.html", job, pixels, people))
         for number, person in enumerate(people, 1):
             name = job.name if number == 1 else f"{job.name}.{number}"
             paths = [self.folder / f"{name}.{suffix}" for suffix in self.suffixes]
@@ -244,6 +248,13 @@ class _Writer:
                 "files": [str(path) for path in paths],
             })
         return result
+
+
+def _write_page(path: Path, job: _Job, pixels: "Tensor", people: "list[Person]") -> Path:
+    from humanmesh.web.page import photo_page, write_page
+
+    write_page(path, photo_page(job.path.name, people, pixels))
+    return path
 
 
 def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view: bool) -> None:
@@ -287,7 +298,11 @@ def _sentence(result: dict[str, Any]) -> str:
     scores = ", ".join(
         "unknown" if person["score"] is None else f"{person['score']:.2f}" for person in people
     )
-    files = [result.get("overlay"), *(file for person in people for file in person["files"])]
+    files = [
+        result.get("overlay"),
+        result.get("page"),
+        *(file for person in people for file in person["files"]),
+    ]
     written = ", ".join(Path(file).name for file in files if file)
     count = "1 person" if len(people) == 1 else f"{len(people)} people"
     return f"{result['photo']}: {count} (score {scores}) -> {written or 'no files'}"
