@@ -85,6 +85,16 @@ def test_the_shortest_turn_between_opposite_arms_goes_about_z():
     np.testing.assert_allclose(turn, np.diag([-1.0, -1, 1]), atol=1e-12)
 
 
+@pytest.mark.parametrize("slant", [0.0, 1e-12, 1e-8, 5e-7, 2e-6, 1e-3])
+@pytest.mark.parametrize("start", [(0.0, 0, 1), (1.0, 0, 0), (0.3, -0.5, 0.8), (1e-4, 0, 1)])
+def test_the_shortest_turn_holds_where_directions_are_nearly_opposite(start, slant):
+    start = torch.tensor(start, dtype=torch.float64)
+    end = -2 * start + torch.tensor([0.0, slant, 0], dtype=torch.float64)
+    turn = shortest_turn(start, end)
+    np.testing.assert_allclose(turn @ (start / start.norm()), end / end.norm(), atol=1e-9)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+
+
 def test_half_way_between_no_turn_and_a_quarter_turn_is_an_eighth():
     quarter = turn_about_axes(torch.tensor([[math.pi / 2]]), "y")
     half = turn_between(torch.eye(3)[None], quarter, 0.5)

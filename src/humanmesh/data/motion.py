@@ -162,13 +162,23 @@ def place_joints(
 
 
 def shortest_turn(start: Float[Tensor, "3"], end: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
-    """The smallest rotation that takes one direction to the other; about z where they are opposite."""
+    """The smallest rotation that takes one direction to the other; about z where they are opposite, or else about x."""
     start, end = start / start.norm(), end / end.norm()
     cross = torch.linalg.cross(start, end)
+    if start @ end < 0 and cross.norm() < 1e-6:
+        # The cross product of nearly opposite directions is all rounding error; that of nearly equal ones does no harm.
+        half_turn = axis_angle_to_matrix(math.pi * _axis_across(start))
+        return shortest_turn(-start, end) @ half_turn
     angle = torch.atan2(cross.norm(), start @ end)
-    if cross.norm() > 1e-9:
-        return axis_angle_to_matrix(cross / cross.norm() * angle)
-    return axis_angle_to_matrix(torch.tensor([0.0, 0.0, 1.0], dtype=start.dtype) * angle)
+    return axis_angle_to_matrix(cross / torch.where(cross.norm() > 0, cross.norm(), 1) * angle)
+
+
+def _axis_across(direction: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
+    """The unit vector at right angles to a direction that is nearest to z; x where the direction is z itself."""
+    x, _, z = torch.eye(3, dtype=direction.dtype)
+    beside = z if (z @ direction).abs() < 1 - 1e-6 else x
+    across = beside - (beside @ direction) * direction
+    return across / across.norm()
 
 
 def rest_alignments(
