@@ -82,8 +82,10 @@ def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | No
     for number, rig in enumerate(rigs):
         first = len(nodes)
         nodes += _joint_nodes(rig, first)
-        roots += [first, len(nodes)]
+        roots += [len(nodes), len(nodes) + 1]
         nodes.append({"name": _name("person", number), "mesh": number, "skin": number})
+        # A parent of its own for each skeleton: Blender makes one armature of all that share theirs.
+        nodes.append({"name": _name("rig", number), "children": [first]})
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "humanmesh"},
         "scene": 0,
@@ -110,6 +112,11 @@ def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | No
 
 def _name(what: str, number: int) -> str:
     return what if number == 0 else f"{what}_{number + 1}"
+
+
+def _first_node(rig: Rig, number: int) -> int:
+    """The root joint of the person of that number; everybody has the same joints, then a mesh and a parent."""
+    return number * (len(rig.names) + 2)
 
 
 def photo_camera(focal_length: float, width: int, height: int) -> dict[str, Any]:
@@ -170,9 +177,9 @@ def _four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _skin(rig: Rig, number: int, buffer: _Buffer) -> dict[str, Any]:
-    """The skin of the person of that number, whose joints are as many nodes in a row as everybody's."""
+    """The skin of the person of that number."""
     count = len(rig.names)
-    first = number * (count + 1)
+    first = _first_node(rig, number)
     inverse_bind = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
     inverse_bind[:, :3, 3] = -rig.rest_joints
     columns = inverse_bind.transpose(0, 2, 1).reshape(count, 16)  # glTF stores matrices column by column
@@ -216,7 +223,7 @@ def _animation(rigs: Sequence[Rig], buffer: _Buffer) -> dict[str, Any]:
         samplers.append(sampler)
 
     for number, rig in enumerate(rigs):
-        root = number * (len(rig.names) + 1)
+        root = _first_node(rig, number)
         times = buffer.add_bounded((rig.times - start).astype(np.float32), "SCALAR")
         quaternions = _quaternions(rig.rotations)
         positions = buffer.add(rig.root_positions.astype(np.float32), "VEC3")
