@@ -85,6 +85,20 @@ def test_heatmap_loss_falls_toward_the_target_and_ignores_unlabelled_keypoints()
     assert losses.heatmap_loss(spoiled, target, weights) == losses.heatmap_loss(good, target, weights)
 
 
+def test_heatmap_loss_is_the_sum_that_the_paper_writes():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, generator=generator, dtype=torch.float64)
+    keypoints = torch.tensor([[0.1, 0.2], [-0.7, 0.9], [3.0, 0.0]], dtype=torch.float64).expand(2, -1, -1)
+    target = losses.gaussian_heatmaps(keypoints, 8, 1.0)
+    weights = torch.tensor([[1.0, 0.5, 0.25], [0.0, 1.0, 2.0]], dtype=torch.float64)
+    p = 1 / (1 + torch.exp(-logits))
+    at_peak = (1 - p) ** 2 * p.log()
+    elsewhere = (1 - target) ** 4 * p**2 * (1 - p).log()
+    expected = -torch.where(target == 1, at_peak, elsewhere).sum((2, 3))
+    expected = (expected * weights).sum() / weights.sum()
+    torch.testing.assert_close(losses.heatmap_loss(logits, target, weights), expected)
+
+
 def test_heatmap_loss_is_finite_for_huge_logits():
     target = losses.gaussian_heatmaps(torch.zeros(1, 1, 2), 8, 1.0)
     logits = torch.full((1, 1, 8, 8), 1e4, requires_grad=True)

@@ -116,12 +116,13 @@ def heatmap_loss(
     target: Float[Tensor, "batch keypoints size size"],
     weights: Float[Tensor, "batch keypoints"],
 ) -> Float[Tensor, ""]:
-    """Penalty-reduced focal loss (Law and Deng 2018, eq. 1), a mean over keypoints by weight."""
-    log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
-    p = log_p.exp()
-    is_peak = target >= 1
-    penalty = torch.where(is_peak, -(1 - p).square() * log_p, -(1 - target).pow(4) * p.square() * log_not_p)
-    return weighted_mean(penalty.sum((2, 3)), weights)
+    """Penalty-reduced focal loss (Law and Deng 2018, eq. 1), a mean over keypoints by weight; one peak of 1 a map, or none."""
+    height, cell = target.flatten(2).max(2, keepdim=True)
+    # Beside the peak the factor (1 - target)^4 is the penalty's own; at the peak it is 0, and the peak's term stands alone.
+    beside = ((1 - target).square().square() * logits.sigmoid().square() * F.softplus(logits)).sum((2, 3))
+    at_peak = logits.flatten(2).gather(2, cell)
+    peak = -(at_peak.neg().sigmoid().square() * F.logsigmoid(at_peak) * (height >= 1)).squeeze(2)
+    return weighted_mean(beside + peak, weights)
 
 
 def encoder_adversarial_loss(scores: Float[Tensor, "samples discriminators"]) -> Float[Tensor, ""]:

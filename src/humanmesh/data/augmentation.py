@@ -79,7 +79,7 @@ def augment(
     matrix, angle = _draw_crops(batch, config, draw)
     mirrored = draw.chance(config.mirror_share)
     matrix = torch.where(mirrored[:, None, None], crops.mirror_crop(matrix), matrix)
-    images = crops.sample_crops(batch.images.float() / 255, matrix, crop_size)
+    images = crops.sample_crops(batch.images.float(), matrix, crop_size) / 255  # fewer pixels to divide
     moved = _move_labels(batch, matrix, angle, mirrored)
     images = _change_colors(images, config, draw)
     images = _blur(images, config, draw)
