@@ -134,3 +134,18 @@ def geodesic_angle(
     )
     trace = relative.diagonal(dim1=-2, dim2=-1).sum(-1)
     return torch.atan2(cross.norm(dim=-1), trace - 1)
+
+
+def right_jacobian(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """J with  exp(v + d) = exp(v) exp(J d)  to first order in d (radians).
+
+    J = I - (1 - cos t) / t^2 [v]x + (t - sin t) / t^3 [v]x^2 with t = |v|.
+    """
+    x = axis_angle.square().sum(-1)[..., None, None]
+    is_small = x < _SMALL_ANGLE_SQUARED
+    taylor = (1 - x / 20 * (1 - x / 42 * (1 - x / 72))) / 6  # next term: x^4 / 11! < 3e-16
+    closed = (1 - sine_over_angle(x)) / torch.where(is_small, 1.0, x)
+    cross = cross_product_matrix(axis_angle)
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    linear = one_minus_cosine_over_angle_squared(x) * cross
+    return identity - linear + torch.where(is_small, taylor, closed) * (cross @ cross)

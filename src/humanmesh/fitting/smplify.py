@@ -1,0 +1,167 @@
+"""Fit a body to keypoints: SMPLify (Bogo et al. 2016) by Levenberg and Marquardt, many people at a time.
+
+From the mean pose (`fit`), from an estimate such as the network's (`fit_from`), or to points in space (`fit_points`).
+One view leaves open which way a bone points in depth; both answers are tried for every limb (`stages.flipped`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from humanmesh.errors import BadInputError
+from humanmesh.fitting.energy import BodyState, DataWeights, FittingBody, Keypoints2D, Keypoints3D, Weights
+from humanmesh.fitting.solver import joined, taken
+from humanmesh.fitting.stages import (
+    FINE_STEPS,
+    FLIPS,
+    MIDDLE,
+    RIGID,
+    ROUGH,
+    STAGES_3D,
+    Candidates,
+    Stage,
+    best_of,
+    flipped,
+    from_points,
+    from_views,
+    run_stage,
+)
+from humanmesh.geometry.cameras import PerspectiveCamera
+
+BATCH = 16
+"""People fitted at once, which bounds the memory."""
+FEWEST_KEYPOINTS = 6
+"""Known keypoints that a fit needs."""
+DEVIATION = 0.02
+"""How far a keypoint with full confidence may be off, in units of half the longer side of the box of the keypoints."""
+OUTLIER = 0.3
+"""Distance in the same unit at which a keypoint's pull has fallen to a quarter."""
+LARGEST_MISFIT = 40.0
+"""Final energy per known keypoint above which a fit has failed (docs/fitting.md tells how it was learned)."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Bodies as they were fitted."""
+
+    state: BodyState
+    misfit: Float[Tensor, "people"]
+    """Final energy per known keypoint."""
+
+    @property
+    def is_failed(self) -> Bool[Tensor, "people"]:
+        """Whether the body found is none to be trusted."""
+        return ~(self.misfit <= LARGEST_MISFIT)
+
+
+def seen_keypoints(
+    positions: Float[Tensor, "people keypoints 2"],
+    confidences: Float[Tensor, "people keypoints"],
+    camera: PerspectiveCamera,
+) -> Keypoints2D:
+    """Keypoints of a photo with their size; those without confidence have no say, whatever their position.
+
+    Raises:
+        BadInputError: where a person has too few of them, or no extent.
+    """
+    known = confidences > 0
+    check_keypoints(positions, confidences)
+    low = torch.where(known[..., None], positions, torch.inf).amin(1)
+    high = torch.where(known[..., None], positions, -torch.inf).amax(1)
+    size = (high - low).amax(1) / 2
+    if not bool((size > 0).all()):
+        raise BadInputError(
+            "Keypoints", "all of them at one place", "Check their order and their unit (pixels)."
+        )
+    return Keypoints2D(torch.where(known[..., None], positions, 0.0), confidences, camera, size)
+
+
+def check_keypoints(
+    positions: Float[Tensor, "people keypoints axes"], confidences: Float[Tensor, "people keypoints"]
+) -> None:
+    """Refuse what no body can be fitted to.
+
+    Raises:
+        BadInputError: where there are too few known keypoints, or one of them is not a number.
+    """
+    if not bool(confidences.isfinite().all() and (confidences >= 0).all()):
+        raise BadInputError(
+            "Keypoints", "a confidence that is no positive number", "Give confidences from 0 to 1."
+        )
+    known = confidences > 0
+    if not bool(positions[known].isfinite().all()):
+        raise BadInputError(
+            "Keypoints", "a position that is not a number", "Give unknown keypoints the confidence 0."
+        )
+    fewest = int(known.sum(1).min())
+    if fewest == 0:
+        raise BadInputError(
+            "Keypoints", "all confidences are zero", f"At least {FEWEST_KEYPOINTS} are needed."
+        )
+    if fewest < FEWEST_KEYPOINTS:
+        remedy = f"At least {FEWEST_KEYPOINTS} are needed."
+        raise BadInputError("Keypoints", f"only {fewest} with a confidence above zero", remedy)
+
+
+def fit(body: FittingBody, keypoints: Keypoints2D) -> Fit:
+    """From the mean pose in several views.
+
+    Args:
+        body: from `energy.fitting_body`, for the keypoint set of the keypoints.
+        keypoints: from `seen_keypoints`; at least `FEWEST_KEYPOINTS` of each person.
+    """
+
+    def fit_some(known: Keypoints2D) -> Fit:
+        prior = body.pose_prior
+        mean = (prior.weights[:, None] * prior.means).sum(0, keepdim=True)
+        candidates = from_views(known, body, mean)
+        for stage in (RIGID, ROUGH, MIDDLE):
+            candidates = run_stage(candidates, body, known, stage)
+        return _finished(candidates, body, known)
+
+    return _in_batches(fit_some, keypoints)
+
+
+def fit_from(body: FittingBody, keypoints: Keypoints2D, start: BodyState) -> Fit:
+    """From an estimate of each person, which stands before the camera of the keypoints."""
+    rows = torch.arange(len(keypoints.size), device=keypoints.size.device)
+    fits = []
+    for some in rows.split(BATCH):
+        known = taken(keypoints, some)
+        candidates = Candidates(
+            taken(start, some), torch.arange(len(some)).to(some), torch.zeros_like(known.size)
+        )
+        fits.append(_finished(run_stage(candidates, body, known, MIDDLE), body, known))
+    return joined(fits)
+
+
+def fit_points(body: FittingBody, keypoints: Keypoints3D) -> Fit:
+    """To points in space, from the mean pose, turned to where the points are."""
+
+    def fit_some(known: Keypoints3D) -> Fit:
+        candidates = from_points(known, body)
+        for stage in STAGES_3D:
+            candidates = run_stage(candidates, body, known, stage)
+        return _fit(candidates, known)
+
+    return _in_batches(fit_some, keypoints)
+
+
+def _in_batches(work: Callable[..., Fit], keypoints: Keypoints2D | Keypoints3D) -> Fit:
+    rows = torch.arange(len(keypoints.positions), device=keypoints.positions.device)
+    return joined([work(taken(keypoints, some)) for some in rows.split(BATCH)])
+
+
+def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D) -> Fit:
+    """The best of the candidates and of their mirrored limbs, fitted to the end."""
+    for _ in range(FLIPS):
+        candidates = run_stage(flipped(best_of(candidates, 1), body), body, keypoints, MIDDLE)
+    last = Stage(Weights(DataWeights(DEVIATION, OUTLIER)), FINE_STEPS, 1)
+    return _fit(run_stage(candidates, body, keypoints, last), keypoints)
+
+
+def _fit(candidates: Candidates, keypoints: Keypoints2D | Keypoints3D) -> Fit:
+    return Fit(candidates.state, candidates.energy / (keypoints.confidences > 0).sum(1))
