@@ -33,6 +33,15 @@ COMMANDS: dict[str, Command] = {
         "humanmesh.cli.data", "Pack photos, gather motion capture, draw synthetic people to train on."
     ),
     "evaluate": Command("humanmesh.cli.evaluate", "Measure weights or predictions by a published protocol."),
+    "compare": Command(
+        "humanmesh.cli.compare", "Compare with fitting, a forest and lifting on the same people."
+    ),
+    "train-forest": Command(
+        "humanmesh.cli.train_forest", "Grow the regression forest that is compared with."
+    ),
+    "train-lifting": Command(
+        "humanmesh.cli.train_lifting", "Train the lifting network that is compared with."
+    ),
     "doctor": Command("humanmesh.cli.doctor", "Show versions, devices, files and their licences."),
 }
 
