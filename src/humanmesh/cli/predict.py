@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import tyro
 
@@ -73,8 +73,23 @@ class Arguments:
     """For films."""
 
 
+class WriterArguments(Protocol):
+    """What a command asks of `Writer`; the fields of `Arguments` of the same names tell what they mean."""
+
+    @property
+    def overlay(self) -> bool: ...
+    @property
+    def side_view(self) -> bool: ...
+    @property
+    def html(self) -> bool: ...
+    @property
+    def json(self) -> bool: ...
+    @property
+    def rig(self) -> str: ...
+
+
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """One photo to do."""
 
     path: Path
@@ -84,7 +99,7 @@ class _Job:
 
 
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
     """A photo that could not be used, and why."""
 
     photo: Path
@@ -101,14 +116,14 @@ def run(arguments: Arguments) -> int:
 
     if wants_video(arguments):
         return run_video(arguments)
-    suffixes = _suffixes(arguments.format)
+    suffixes = suffixes_of(arguments.format)
     jobs = _jobs(arguments)
     results: list[dict[str, Any]] = []
-    failures: list[_Failure] = []
+    failures: list[Failure] = []
     batches = _batches(jobs, failures)
     first = next(batches, None)  # a photo that is no good is told before time goes into loading the network
     if first is not None:
-        writer = _Writer(arguments, output_folder(arguments.out), suffixes)
+        writer = Writer(arguments, output_folder(arguments.out), suffixes)
         recoverer = _load(arguments)
         with _Progress(len(jobs)) as progress:
             for batch in itertools.chain([first], batches):
@@ -117,13 +132,18 @@ def run(arguments: Arguments) -> int:
                 for (job, pixels), found in zip(batch, people, strict=True):
                     results.append(writer.write(job, pixels, found))
                     progress.advance()
-    _tell(arguments, results, failures, len(jobs))
+    tell(arguments, results, failures, len(jobs))
     if failures and len(jobs) == 1:
         raise failures[0].error
     return SOME_FAILED if failures else 0
 
 
-def _suffixes(formats: str) -> list[str]:
+def suffixes_of(formats: str) -> list[str]:
+    """File formats named with commas between.
+
+    Raises:
+        UnknownNameError: where nobody knows one of them.
+    """
     from humanmesh.files.meshes import writer_of
 
     names = [name.strip().lower().removeprefix(".") for name in formats.split(",") if name.strip()]
@@ -133,7 +153,7 @@ def _suffixes(formats: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _jobs(arguments: Arguments) -> list[_Job]:
+def _jobs(arguments: Arguments) -> list[Job]:
     paths = [path for given in arguments.photos for path in _photos_in(given)]
     if not paths:
         raise BadInputError("Photos", "none were given", "Give one or more photos, or a folder of them.")
@@ -146,7 +166,7 @@ def _jobs(arguments: Arguments) -> list[_Job]:
         while name in taken:  # two photos of one name, in two folders or formats
             name = f"{path.stem}_{next(numbers)}"
         taken.add(name)
-        jobs.append(_Job(path, name, some))
+        jobs.append(Job(path, name, some))
     return jobs
 
 
@@ -195,12 +215,12 @@ def _load(arguments: Arguments) -> "Recoverer":
     return load(arguments.weights, arguments.body, arguments.device)
 
 
-def _batches(jobs: list[_Job], failures: list[_Failure]) -> Iterator[list[tuple[_Job, "Tensor"]]]:
+def _batches(jobs: list[Job], failures: list[Failure]) -> Iterator[list[tuple[Job, "Tensor"]]]:
     """Photos with their pixels, a few at a time; those that cannot be used go to `failures`."""
     from humanmesh.files.images import read_photo
     from humanmesh.inference import checked_boxes
 
-    batch: list[tuple[_Job, Tensor]] = []
+    batch: list[tuple[Job, Tensor]] = []
     held = 0
     for job in jobs:
         try:
@@ -208,7 +228,7 @@ def _batches(jobs: list[_Job], failures: list[_Failure]) -> Iterator[list[tuple[
             if job.boxes is not None:
                 checked_boxes(job.boxes, pixels.shape[2], pixels.shape[1], f"Photo {job.path}")
         except HumanMeshError as error:
-            failures.append(_Failure(job.path, error))
+            failures.append(Failure(job.path, error))
             continue
         size = pixels.shape[1] * pixels.shape[2]
         if batch and (len(batch) == BATCH_PHOTOS or held + size > BATCH_PIXELS):
@@ -221,14 +241,14 @@ def _batches(jobs: list[_Job], failures: list[_Failure]) -> Iterator[list[tuple[
 
 
 @dataclass(frozen=True)
-class _Writer:
+class Writer:
     """Writes what was asked for."""
 
-    arguments: Arguments
+    arguments: WriterArguments
     folder: Path
     suffixes: list[str]
 
-    def write(self, job: _Job, pixels: "Tensor", people: "list[Person]") -> dict[str, Any]:
+    def write(self, job: Job, pixels: "Tensor", people: "list[Person]") -> dict[str, Any]:
         """Write the files of one photo, and return what there is to say about it."""
         result: dict[str, Any] = {"photo": str(job.path), "people": []}
         if self.arguments.overlay and people:
@@ -250,7 +270,7 @@ class _Writer:
         return result
 
 
-def _write_page(path: Path, job: _Job, pixels: "Tensor", people: "list[Person]") -> Path:
+def _write_page(path: Path, job: Job, pixels: "Tensor", people: "list[Person]") -> Path:
     from humanmesh.web.page import photo_page, write_page
 
     write_page(path, photo_page(job.path.name, people, pixels))
@@ -278,7 +298,10 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     write_png(path, torch.cat(pictures, 2))
 
 
-def _tell(arguments: Arguments, results: list[dict[str, Any]], failures: list[_Failure], total: int) -> None:
+def tell(
+    arguments: WriterArguments, results: list[dict[str, Any]], failures: list[Failure], total: int
+) -> None:
+    """Print what was done, and on standard error what could not be used."""
     if arguments.json:
         failed = [{"photo": str(failure.photo), "error": str(failure.error)} for failure in failures]
         print(json.dumps({"photos": results, "failures": failed}, indent=1))
