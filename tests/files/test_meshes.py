@@ -1,10 +1,6 @@
 import json
 import os
-import shutil
-import struct
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +16,7 @@ from humanmesh.files.bvh import write_bvh, zyx_angles
 from humanmesh.files.glb import write_glb
 from humanmesh.files.meshes import PERSON_FORMAT, WRITERS, PersonRecord, save_person
 from humanmesh.files.rigs import rig_of_body, vertex_normals
+from mesh_files import Glb, khronos_report, read_bvh
 
 Y_UP = np.array([1, -1, -1])
 
@@ -66,58 +63,6 @@ def at_most_four(weights: torch.Tensor) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def person() -> PersonRecord:
     return make_person()
-
-
-class Glb:
-    """A reader of its own, by the specification alone."""
-
-    def __init__(self, path: Path) -> None:
-        content = path.read_bytes()
-        magic, version, length = struct.unpack_from("<4sII", content)
-        assert (magic, version, length) == (b"glTF", 2, len(content))
-        text_length, kind = struct.unpack_from("<I4s", content, 12)
-        assert kind == b"JSON"
-        self.document = json.loads(content[20 : 20 + text_length])
-        self.binary = content[28 + text_length :]
-
-    def array(self, number: int) -> np.ndarray:
-        accessor = self.document["accessors"][number]
-        view = self.document["bufferViews"][accessor["bufferView"]]
-        kind = {5126: "<f4", 5121: "u1", 5123: "<u2", 5125: "<u4"}[accessor["componentType"]]
-        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor["type"]]
-        count = accessor["count"] * width
-        return np.frombuffer(self.binary, kind, count, view["byteOffset"]).reshape(-1, width)
-
-    def world(self) -> list[np.ndarray]:
-        """The matrix of every joint's node."""
-        nodes = self.document["nodes"]
-        worlds: dict[int, np.ndarray] = {}
-
-        def walk(number: int, parent: np.ndarray) -> None:
-            node = nodes[number]
-            own = np.eye(4)
-            if "translation" in node:
-                own[:3, 3] = node["translation"]
-                own[:3, :3] = Rotation.from_quat(node["rotation"]).as_matrix()
-            worlds[number] = parent @ own
-            for child in node.get("children", []):
-                walk(child, worlds[number])
-
-        for root in self.document["scenes"][0]["nodes"]:
-            walk(root, np.eye(4))
-        return [worlds[joint] for joint in self.document["skins"][0]["joints"]]
-
-    def skinned_vertices(self) -> np.ndarray:
-        primitive = self.document["meshes"][0]["primitives"][0]
-        attributes = primitive["attributes"]
-        rest = self.array(attributes["POSITION"]).astype(np.float64)
-        for target in primitive.get("targets", []):
-            rest = rest + self.array(target["POSITION"])
-        inverse_bind = self.array(self.document["skins"][0]["inverseBindMatrices"]).reshape(-1, 4, 4)
-        matrices = np.stack(self.world()) @ inverse_bind.transpose(0, 2, 1)
-        joints, shares = self.array(attributes["JOINTS_0"]), self.array(attributes["WEIGHTS_0"])
-        blended = (matrices[joints] * shares[..., None, None]).sum(1)
-        return (blended[:, :3, :3] @ rest[..., None])[..., 0] + blended[:, :3, 3]
 
 
 @pytest.mark.parametrize("has_correctives", [False, True])
@@ -196,70 +141,6 @@ def test_khronos_validator_has_nothing_to_say(kind, person, tmp_path):
     issues = khronos_report(path)["issues"]
     assert not issues["numErrors"], issues["messages"]
     assert not issues["numWarnings"], issues["messages"]
-
-
-def khronos_report(path: Path) -> dict:
-    """What Khronos' gltf-validator (npm, found through NODE_PATH) says; skips where it is not installed."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("needs node")
-    script = """
-        let validator;
-        try { validator = require('gltf-validator'); } catch { process.exit(77); }
-        const bytes = new Uint8Array(require('fs').readFileSync(process.argv[1]));
-        validator.validateBytes(bytes).then(report => console.log(JSON.stringify(report)));
-    """
-    result = subprocess.run([node, "-e", script, str(path)], capture_output=True, text=True, check=False)
-    if result.returncode == 77:
-        pytest.skip(
-            "needs the npm package gltf-validator (npm install gltf-validator; NODE_PATH=node_modules)"
-        )
-    return json.loads(result.stdout)
-
-
-def read_bvh(path: Path) -> tuple[list[str], np.ndarray, float]:
-    """Names, (frames, joints, 3) positions and frame time, by a reader of its own: a stack of matrices."""
-    words = iter(path.read_text().split())
-    names: list[str] = []
-    parents: list[int | None] = []
-    offsets: list[list[float]] = []
-    channels: list[list[str]] = []
-    stack: list[int] = []
-    for word in words:
-        if word in {"ROOT", "JOINT", "End"}:
-            names.append(next(words) if word != "End" else f"end of {names[stack[-1]]}")
-            parents.append(stack[-1] if stack else None)
-            channels.append([])
-            stack.append(len(names) - 1)
-        elif word == "OFFSET":
-            offsets.append([float(next(words)) for _ in range(3)])
-        elif word == "CHANNELS":
-            channels[-1] = [next(words) for _ in range(int(next(words)))]
-        elif word == "}":
-            stack.pop()
-        elif word == "MOTION":
-            break
-    rest = list(words)
-    values = np.array(rest[5:], dtype=float).reshape(int(rest[1]), -1)
-    positions = [replay(frame, parents, np.array(offsets), channels) for frame in values]
-    return names, np.array(positions), float(rest[4])
-
-
-def replay(values: np.ndarray, parents: list, offsets: np.ndarray, channels: list[list[str]]) -> np.ndarray:
-    """Positions of all joints in one frame."""
-    numbers = iter(values)
-    worlds: list[np.ndarray] = []
-    for row, parent in enumerate(parents):
-        own = np.eye(4)
-        own[:3, 3] = offsets[row]
-        for channel in channels[row]:
-            axis, amount = channel[0].lower(), next(numbers)
-            if channel.endswith("position"):
-                own["xyz".index(axis), 3] += amount
-            else:
-                own[:3, :3] = own[:3, :3] @ Rotation.from_euler(axis, amount, degrees=True).as_matrix()
-        worlds.append(own if parent is None else worlds[parent] @ own)
-    return np.stack(worlds)[:, :3, 3]
 
 
 def test_bvh_replayed_by_another_reader_gives_our_joints_to_a_tenth_of_a_millimetre(person, tmp_path):

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import tyro
 
@@ -56,6 +56,7 @@ class VideoOptions:
     """Go on with a film that was interrupted."""
 
 
+@runtime_checkable
 class VideoArguments(Protocol):
     """What of the arguments of `humanmesh predict` films use."""
 

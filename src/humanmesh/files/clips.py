@@ -1,5 +1,6 @@
 """People in motion as files: the suffix says which. Fields, units and frames stand in docs/video.md."""
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -217,9 +218,9 @@ def read_clip(path: Path | str, body: BodyModelData) -> Clip:
         BadInputError: where the file is no clip, or of another body.
     """
     try:
-        with np.load(path) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError) as error:
+        with open(path, "rb") as file, np.load(file) as content:
+            arrays = dict(content)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadInputError(f"Clip {path}", f"it cannot be read ({error})", "Make it again.") from error
     version = str(arrays.get("format", "nothing"))
     if version != CLIP_FORMAT:

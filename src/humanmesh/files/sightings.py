@@ -1,5 +1,6 @@
 """What was seen in a film, frame by frame, before it is smoothed: kept in a file so that work can go on later."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +72,12 @@ def read_sightings(path: Path | str, made_from: str) -> list[SeenFrame]:
     """
     remedy = "Start again without --resume."
     try:
-        with np.load(path) as file:
-            arrays = dict(file)
+        with open(path, "rb") as file, np.load(file) as content:
+            arrays = dict(content)
         if str(arrays["made_from"]) != made_from:
             raise BadInputError(f"File {path}", "it belongs to another film or other settings", remedy)
         return _frames(arrays)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BadInputError(f"File {path}", f"it is damaged ({error})", remedy) from error
 
 

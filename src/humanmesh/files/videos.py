@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -44,6 +44,7 @@ class Frame:
     """RGB, upright."""
 
 
+@runtime_checkable
 class Footage(Protocol):
     """Where frames come from."""
 
