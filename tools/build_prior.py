@@ -23,7 +23,9 @@ ASSET = Path(__file__).resolve().parents[1] / "src" / "humanmesh" / "assets" / "
 COMPONENTS = 8
 POSES = 8_000
 LEAST_VARIANCE = 0.06**2
-"""Radians^2 added to every variance: what recordings are off by, and how far joints turn that they leave still."""
+"""Radians^2 added to every variance while the mixture is fitted."""
+UNSEEN_VARIANCE = 0.12**2
+"""Radians^2 added to every variance afterwards: people do more than a few hours of recordings show."""
 
 
 def main() -> None:
@@ -39,7 +41,9 @@ def main() -> None:
     mixture.fit(poses)
     prior = PosePrior(
         torch.from_numpy(mixture.means_).float(),
-        torch.from_numpy(np.linalg.cholesky(np.linalg.inv(mixture.covariances_))).float(),
+        torch.from_numpy(
+            np.linalg.cholesky(np.linalg.inv(mixture.covariances_ + UNSEEN_VARIANCE * np.eye(poses.shape[1])))
+        ).float(),
         torch.from_numpy(mixture.weights_).float(),
     )
     energy = prior.energy(torch.from_numpy(poses).float())

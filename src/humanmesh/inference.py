@@ -421,7 +421,7 @@ class Recoverer:
                     translation=translation[row].numpy(),
                     vertices=vertices[row].numpy(),
                     joints=joints[row].numpy(),
-                    box=_box_of_points(photo_camera.project(vertices[row].numpy()), size),
+                    box=box_of_points(photo_camera.project(vertices[row].numpy()), size),
                     score=float(scores[row]),
                     camera=photo_camera,
                     weak_camera=CropCamera(float(answers.scale[row]), (tx, ty), photo_from_crop[row].numpy()),
@@ -566,7 +566,7 @@ def _check_answers(answers: _Answers) -> None:
         raise BadInputError("Weights", "their answer is no body", "Use weights whose training went well.")
 
 
-def _box_of_points(points: Float[np.ndarray, "points 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:
+def box_of_points(points: Float[np.ndarray, "points 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:
     """Smallest box round the points, cut at the photo's edges."""
     corners = np.concatenate([points.min(0), points.max(0)])
     return corners.clip(0, np.array([*size, *size], np.float32)).astype(np.float32)

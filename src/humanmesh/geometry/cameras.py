@@ -63,3 +63,18 @@ def translation_camera_from_body(
     ]
     offset = (origin_photo - camera.principal_point) * (depth / camera.focal_length)[:, None]
     return torch.cat([offset, depth[:, None]], -1)
+
+
+def weak_perspective_of(
+    translation: Float[Tensor, "batch 3"],
+    photo_from_crop: Float[Tensor, "batch 3 3"],
+    camera: PerspectiveCamera,
+) -> WeakPerspectiveCamera:
+    """The crop's camera that sees a body where the photo's does: the inverse of `translation_camera_from_body`."""
+    half_side = (photo_from_crop[:, :2, :2].square().sum((1, 2)) / 2).sqrt()
+    scale = camera.focal_length / (translation[:, 2] * half_side)
+    slopes = translation[:, :2] / translation[:, 2:]
+    origin_photo = camera.focal_length[:, None] * slopes + camera.principal_point
+    from_middle = (origin_photo - photo_from_crop[:, :2, 2])[..., None]
+    origin_crop = torch.linalg.solve(photo_from_crop[:, :2, :2], from_middle).squeeze(-1)
+    return WeakPerspectiveCamera(scale, origin_crop / scale[:, None])
