@@ -146,7 +146,7 @@ def configuration(mode: Mode, options: Options) -> TrainConfig:
         encoder_learning_rate=options.encoder_learning_rate,
         discriminator_learning_rate=options.discriminator_learning_rate,
         frozen_blocks=options.freeze_encoder_blocks,
-        warmup_steps=min(100, options.steps),
+        warmup_steps=30,
         ema_decay=0.99,
     )
     return replace(
