@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 import tyro
 
@@ -73,6 +73,7 @@ class Arguments:
     """For films."""
 
 
+@runtime_checkable
 class WriterArguments(Protocol):
     """What a command asks of `Writer`; the fields of `Arguments` of the same names tell what they mean."""
 
