@@ -34,9 +34,8 @@ def blender_python() -> str:
     if given:
         return given
     if importlib.util.find_spec("bpy") is None:
-        pytest.skip(
-            "needs Blender: pip install bpy, or BLENDER_PYTHON=the interpreter of an environment with it"
-        )
+        wanted = "pip install bpy, or BLENDER_PYTHON=the interpreter of an environment that has it"
+        pytest.skip(f"needs Blender: {wanted}", allow_module_level=True)
     return sys.executable
 
 
