@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "train-lifting": Command(
         "humanmesh.cli.train_lifting", "Train the lifting network that is compared with."
     ),
+    "fit": Command("humanmesh.cli.fit", "Fit a body to keypoints of OpenPose, COCO or MMPose."),
     "doctor": Command("humanmesh.cli.doctor", "Show versions, devices, files and their licences."),
 }
 

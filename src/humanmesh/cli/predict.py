@@ -155,7 +155,7 @@ def suffixes_of(formats: str) -> list[str]:
 
 
 def _jobs(arguments: Arguments) -> list[Job]:
-    paths = [path for given in arguments.photos for path in _photos_in(given)]
+    paths = [path for given in arguments.photos for path in photos_in(given)]
     if not paths:
         raise BadInputError("Photos", "none were given", "Give one or more photos, or a folder of them.")
     boxes = _boxes_of(arguments.boxes, paths)
@@ -171,7 +171,12 @@ def _jobs(arguments: Arguments) -> list[Job]:
     return jobs
 
 
-def _photos_in(path: Path) -> list[Path]:
+def photos_in(path: Path) -> list[Path]:
+    """The photo, or those of a folder by name.
+
+    Raises:
+        BadInputError: where the folder has none.
+    """
     from humanmesh.files.images import PHOTO_SUFFIXES
 
     if not path.is_dir():

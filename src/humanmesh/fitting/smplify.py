@@ -61,6 +61,7 @@ def seen_keypoints(
     positions: Float[Tensor, "people keypoints 2"],
     confidences: Float[Tensor, "people keypoints"],
     camera: PerspectiveCamera,
+    name: str = "Keypoints",
 ) -> Keypoints2D:
     """Keypoints of a photo with their size; those without confidence have no say, whatever their position.
 
@@ -68,19 +69,19 @@ def seen_keypoints(
         BadInputError: where a person has too few of them, or no extent.
     """
     known = confidences > 0
-    check_keypoints(positions, confidences)
+    check_keypoints(positions, confidences, name)
     low = torch.where(known[..., None], positions, torch.inf).amin(1)
     high = torch.where(known[..., None], positions, -torch.inf).amax(1)
     size = (high - low).amax(1) / 2
     if not bool((size > 0).all()):
-        raise BadInputError(
-            "Keypoints", "all of them at one place", "Check their order and their unit (pixels)."
-        )
+        raise BadInputError(name, "all of them at one place", "Check their order and their unit (pixels).")
     return Keypoints2D(torch.where(known[..., None], positions, 0.0), confidences, camera, size)
 
 
 def check_keypoints(
-    positions: Float[Tensor, "people keypoints axes"], confidences: Float[Tensor, "people keypoints"]
+    positions: Float[Tensor, "people keypoints axes"],
+    confidences: Float[Tensor, "people keypoints"],
+    name: str = "Keypoints",
 ) -> None:
     """Refuse what no body can be fitted to.
 
@@ -88,22 +89,18 @@ def check_keypoints(
         BadInputError: where there are too few known keypoints, or one of them is not a number.
     """
     if not bool(confidences.isfinite().all() and (confidences >= 0).all()):
-        raise BadInputError(
-            "Keypoints", "a confidence that is no positive number", "Give confidences from 0 to 1."
-        )
+        raise BadInputError(name, "a confidence that is no positive number", "Give confidences from 0 to 1.")
     known = confidences > 0
     if not bool(positions[known].isfinite().all()):
         raise BadInputError(
-            "Keypoints", "a position that is not a number", "Give unknown keypoints the confidence 0."
+            name, "a position that is not a number", "Give unknown keypoints the confidence 0."
         )
     fewest = int(known.sum(1).min())
     if fewest == 0:
-        raise BadInputError(
-            "Keypoints", "all confidences are zero", f"At least {FEWEST_KEYPOINTS} are needed."
-        )
+        raise BadInputError(name, "all confidences are zero", f"At least {FEWEST_KEYPOINTS} are needed.")
     if fewest < FEWEST_KEYPOINTS:
         remedy = f"At least {FEWEST_KEYPOINTS} are needed."
-        raise BadInputError("Keypoints", f"only {fewest} with a confidence above zero", remedy)
+        raise BadInputError(name, f"only {fewest} with a confidence above zero", remedy)
 
 
 def fit(body: FittingBody, keypoints: Keypoints2D) -> Fit:

@@ -14,7 +14,6 @@ _CONVERGED = 1e-5
 """Share of the energy by which a step lowers it where there is nothing left to do."""
 
 State = TypeVar("State")
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -84,19 +83,19 @@ def _step(here: Quadratic, damping: Float[Tensor, "batch"]) -> Float[Tensor, "ba
     return torch.where(failed[:, None] == 0, change, 0.0)
 
 
-def chosen(is_first: Bool[Tensor, "batch"], first: Record, second: Record) -> Record:
-    """Row by row one record of tensors or the other."""
+def chosen(is_first: Bool[Tensor, "batch"], first: Any, second: Any) -> Any:
+    """Row by row one record of tensors (a tensor, or a dataclass of records) or the other."""
     if isinstance(first, Tensor):
         return torch.where(is_first.view(-1, *[1] * (first.dim() - 1)), first, second)
     return _mapped(lambda one, other: chosen(is_first, one, other), first, second)
 
 
-def taken(record: Record, rows: Int64[Tensor, "rows"]) -> Record:
-    """Some rows of a record of tensors, nested or not, in that order."""
+def taken(record: Any, rows: Int64[Tensor, "rows"]) -> Any:
+    """Some rows of a record of tensors, in that order."""
     return record[rows] if isinstance(record, Tensor) else _mapped(lambda one: taken(one, rows), record)
 
 
-def joined(records: list[Record]) -> Record:
+def joined(records: list[Any]) -> Any:
     """The rows of several records of tensors, one after the other."""
     if isinstance(records[0], Tensor):
         return torch.cat(records)
@@ -104,7 +103,7 @@ def joined(records: list[Record]) -> Record:
 
 
 def _mapped(change: Any, *records: Any) -> Any:
-    if not is_dataclass(records[0]):
+    if not is_dataclass(records[0]) or isinstance(records[0], type):
         raise TypeError(f"a tensor or a dataclass of tensors is wanted, got a {type(records[0]).__name__}")
     names = [entry.name for entry in fields(records[0])]
     return replace(

@@ -1,0 +1,286 @@
+"""Fit a body to keypoints that another tool found: OpenPose, COCO, MMPose (docs/fitting.md).
+
+For every photo it writes what `humanmesh predict` writes: an overlay, and for each person the formats asked for. A
+person to whom no body can be fitted is told with the reason, and the others are done; so are photos without keypoints.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from humanmesh.cli.commands import SOME_FAILED
+from humanmesh.cli.predict import Failure, Job, Writer, photos_in, suffixes_of, tell
+from humanmesh.cli.progress import PatientBar
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from humanmesh.files.keypoints import BrokenRecord, KeypointRecord
+    from humanmesh.fitting.people import PersonFitter, SeenPerson
+    from humanmesh.inference import Person, Recoverer
+
+BATCH_PHOTOS = 16
+"""Photos whose people are fitted together."""
+CANVAS = 512
+"""Side in pixels of the white picture on which points without a photo are drawn."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What `humanmesh fit` can be asked."""
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...")] = ()
+    """Photos, or folders of them, such as the frames of a film."""
+    keypoints: Path | None = None
+    """JSON file of OpenPose, COCO, MMPose or humanmesh predict; or a folder with a file for each photo, of the same
+    name (OpenPose's "_keypoints" may follow it), or as many files as photos, in order."""
+    keypoints_3d: Path | None = None
+    """JSON file with keypoints in space (metres) instead of photos: of humanmesh predict, or in the forms above with z;
+    in a frame whose y axis points up or down."""
+    mask: Path | None = None
+    """Picture of the person's silhouette, white on black, of the photo's size; for one photo of one person."""
+    start: Literal["network", "mean"] = "network"
+    """Where to start: from what the network sees in the photo, or from the mean pose, seen from four sides."""
+    out: Path = Path("out")
+    """Folder to write to; it is made where it is missing."""
+    format: str = "glb,npz,json"
+    """File formats for each person, with commas between: glb, npz, json, obj, ply, bvh; or none."""
+    rig: Literal["smpl", "mixamo", "unity", "ue4", "ue5"] = "smpl"
+    """Whose names the bones of GLB and BVH files carry."""
+    weights: Path | None = None
+    """Checkpoint (.safetensors) for --start network; the bundled weights where None."""
+    body: str = "anny"
+    """Body: "anny" (bundled) or the path of a body file such as SMPL's."""
+    device: str | None = None
+    """Device of the network as PyTorch names it; a GPU where there is one, where None. The fit runs on the CPU."""
+    focal: float | None = None
+    """Focal length of the photos in pixels; the photo's diagonal where None."""
+    overlay: bool = True
+    """Write NAME.overlay.png."""
+    side_view: bool = True
+    """Show the body from the side, too, in NAME.overlay.png."""
+    html: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write NAME.html: a page that shows the bodies over the photo and round about."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the results as JSON on standard output, and nothing else there."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One photo with the people in it."""
+
+    job: Job
+    records: "list[KeypointRecord]"
+    pixels: "Tensor"
+
+
+def run(arguments: Arguments) -> int:
+    """Do every photo; the exit code is 1 where some people or photos of several could not be used.
+
+    Raises:
+        HumanMeshError: where nothing can be done.
+    """
+    from humanmesh.files.writing import output_folder
+
+    _check(arguments)
+    suffixes = suffixes_of(arguments.format)
+    failures: list[Failure] = []
+    writer = Writer(arguments, output_folder(arguments.out), suffixes)
+    if arguments.keypoints_3d is not None:
+        return _finished(arguments, [_fit_points(arguments, writer, failures)], failures)
+    paired = _paired(arguments, failures)
+    fitters = _Fitters(arguments)
+    results: list[dict[str, Any]] = []
+    with PatientBar("photos") as bar:
+        for batch in _batches(paired, failures):
+            for task, people in zip(batch, fitters.fit(batch, failures), strict=True):
+                results.append(writer.write(task.job, task.pixels, people))
+                bar(len(results), len(paired))
+    return _finished(arguments, results, failures)
+
+
+def _finished(arguments: Arguments, results: list[dict[str, Any]], failures: list[Failure]) -> int:
+    count = sum(len(result["people"]) for result in results) + len(failures)
+    if failures and count == 1:
+        raise failures[0].error
+    tell(arguments, results, failures, count)
+    return SOME_FAILED if failures else 0
+
+
+def _fit_points(arguments: Arguments, writer: Writer, failures: list[Failure]) -> dict[str, Any]:
+    """Write the people of a file of points in space, drawn before white."""
+    import torch
+
+    from humanmesh.files.keypoints import BrokenRecord, keypoint_files, read_keypoints
+
+    assert arguments.keypoints_3d is not None
+    file = keypoint_files(arguments.keypoints_3d)[0]
+    fitters = _Fitters(arguments)
+    people = []
+    for record in read_keypoints(file, 3):
+        if isinstance(record, BrokenRecord):
+            failures.append(Failure(file, record.error))
+            continue
+        found = fitters.of_set(record.keypoint_set).fit_points(record.positions, record.confidences, CANVAS)
+        if isinstance(found, HumanMeshError):
+            failures.append(Failure(file, found))
+        else:
+            people.append(found)
+    return writer.write(Job(file, file.stem, None), torch.ones(3, CANVAS, CANVAS), people)
+
+
+def _check(arguments: Arguments) -> None:
+    given = [value for value in (arguments.keypoints, arguments.keypoints_3d) if value is not None]
+    if len(given) != 1:
+        found = "neither of --keypoints and --keypoints-3d" if not given else "both"
+        raise BadInputError("Keypoints", found, "Give one of --keypoints FILE and --keypoints-3d FILE.")
+    if (arguments.keypoints is None) == bool(arguments.photos):
+        found = "none were given" if not arguments.photos else "some were given with --keypoints-3d"
+        raise BadInputError("Photos", found, "Give photos with --keypoints, and none with --keypoints-3d.")
+    if arguments.focal is not None and not 0 < arguments.focal < float("inf"):
+        raise BadInputError("Focal length", f"{arguments.focal} pixels", "Give a positive number.")
+
+
+def _paired(
+    arguments: Arguments, failures: list[Failure]
+) -> "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]":
+    """Each photo with its people; photos and files that cannot be used go to `failures`."""
+    from humanmesh.files.keypoints import keypoint_files, photo_stem, read_keypoints
+
+    photos = [path for given in arguments.photos for path in photos_in(given)]
+    assert arguments.keypoints is not None
+    files = keypoint_files(arguments.keypoints)
+    if not arguments.keypoints.is_dir():
+        return _shared_out(photos, read_keypoints(files[0]), arguments.keypoints)
+    by_stem = {photo_stem(file): file for file in files}
+    if not any(photo.stem in by_stem for photo in photos) and len(files) == len(photos):
+        by_stem = dict(zip((photo.stem for photo in photos), files, strict=True))
+    paired = []
+    for photo in photos:
+        try:
+            if photo.stem not in by_stem:
+                remedy = f"Name it {photo.stem}_keypoints.json or {photo.stem}.json."
+                raise MissingAssetError(f"keypoint file for {photo}", arguments.keypoints, remedy)
+            paired.append((photo, read_keypoints(by_stem[photo.stem])))
+        except HumanMeshError as error:
+            failures.append(Failure(photo, error))
+    return paired
+
+
+def _shared_out(
+    photos: list[Path], records: "list[KeypointRecord | BrokenRecord]", file: Path
+) -> "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]":
+    """The people of one file, by the names of the photos in it; all of them where there is one photo without names."""
+    if not records:
+        raise BadInputError(f"Keypoint file {file}", "nobody in it", "Give a file with people.")
+    if len(photos) == 1 and not any(_is_of(record, photos[0]) for record in records):
+        if any(Path(record.image).suffix for record in records):
+            raise BadInputError(f"Keypoint file {file}", f"nobody in {photos[0].name}", "Give its photos.")
+        return [(photos[0], records)]
+    paired = [(photo, [record for record in records if _is_of(record, photo)]) for photo in photos]
+    if not any(some for _, some in paired):
+        remedy = "Give a folder with a file for each photo, or a file that names its photos."
+        raise BadInputError(f"Keypoint file {file}", f"it names none of {len(photos)} photos", remedy)
+    return paired
+
+
+def _is_of(record: "KeypointRecord | BrokenRecord", photo: Path) -> bool:
+    """By the photo's file name, or by COCO's number in it."""
+    if not record.image:
+        return False
+    name = Path(record.image).name
+    is_number = record.image.isdigit() and photo.stem.isdigit()
+    return photo.name == name or (is_number and int(photo.stem) == int(record.image))
+
+
+def _batches(
+    paired: "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]", failures: list[Failure]
+) -> Iterator[list[_Task]]:
+    """A few photos at a time; people and photos that cannot be used go to `failures`."""
+    from humanmesh.files.images import read_photo
+    from humanmesh.files.keypoints import BrokenRecord
+
+    batch: list[_Task] = []
+    for photo, records in paired:
+        failures += [Failure(photo, record.error) for record in records if isinstance(record, BrokenRecord)]
+        try:
+            pixels = read_photo(photo)
+        except HumanMeshError as error:
+            failures.append(Failure(photo, error))
+            continue
+        usable = [record for record in records if not isinstance(record, BrokenRecord)]
+        batch.append(_Task(Job(photo, photo.stem, None), usable, pixels))
+        if len(batch) == BATCH_PHOTOS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+class _Fitters:
+    """The body, ready for any keypoint set, and the network where it is asked for its view."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        from humanmesh.body.model import BodyModel
+        from humanmesh.files.body_models import load_body_data
+        from humanmesh.inference import load
+
+        self.arguments = arguments
+        self.recoverer: Recoverer | None = None
+        if arguments.start == "network" and arguments.keypoints is not None:
+            self.recoverer = load(arguments.weights, arguments.body, arguments.device)
+            self.body = self.recoverer.body
+        else:
+            self.body = BodyModel(load_body_data(arguments.body))
+        self.known: dict[str, PersonFitter] = {}
+
+    def of_set(self, keypoint_set: str) -> "PersonFitter":
+        from humanmesh.fitting.people import PersonFitter
+
+        if keypoint_set not in self.known:
+            self.known[keypoint_set] = PersonFitter(self.body, keypoint_set)
+        return self.known[keypoint_set]
+
+    def fit(self, batch: list[_Task], failures: list[Failure]) -> "list[list[Person]]":
+        """The people of each photo; those to whom no body can be fitted go to `failures`."""
+        everyone = [(task, record) for task in batch for record in task.records]
+        seen = [self._seen(task, record) for task, record in everyone]
+        found: list[Person | HumanMeshError | None] = [None] * len(everyone)
+        for keypoint_set in dict.fromkeys(record.keypoint_set for _, record in everyone):
+            rows = [row for row, (_, record) in enumerate(everyone) if record.keypoint_set == keypoint_set]
+            some = self._fit_set(
+                keypoint_set, [everyone[row][0] for row in rows], [seen[row] for row in rows]
+            )
+            for row, person in zip(rows, some, strict=True):
+                found[row] = person
+        people: dict[int, list[Person]] = {id(task): [] for task in batch}
+        for (task, _), person in zip(everyone, found, strict=True):
+            if isinstance(person, HumanMeshError):
+                failures.append(Failure(task.job.path, person))
+            elif person is not None:
+                people[id(task)].append(person)
+        return [people[id(task)] for task in batch]
+
+    def _fit_set(
+        self, keypoint_set: str, tasks: list[_Task], seen: "list[SeenPerson]"
+    ) -> "list[Person | HumanMeshError]":
+        fitter = self.of_set(keypoint_set)
+        if self.recoverer is None:
+            return fitter.fit(seen)
+        return fitter.fit_with(self.recoverer, [task.pixels for task in tasks], seen)
+
+    def _seen(self, task: _Task, record: "KeypointRecord") -> "SeenPerson":
+        from humanmesh.fitting.people import SeenPerson
+        from humanmesh.geometry.cameras import default_focal_length
+        from humanmesh.inference import PhotoCamera
+
+        height, width = task.pixels.shape[1:]
+        focal = self.arguments.focal or default_focal_length(width, height)
+        camera = PhotoCamera(focal, (width / 2, height / 2))
+        return SeenPerson(
+            record.positions, record.confidences, camera, (width, height), f"Keypoints of {record.source}"
+        )

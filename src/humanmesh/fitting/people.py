@@ -1,0 +1,281 @@
+"""Fits of people in photos: from keypoints in pixels to a `Person`, and from a person to a better one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humanmesh.body.model import BodyModel
+from humanmesh.errors import BadInputError, HumanMeshError
+from humanmesh.files.priors import load_pose_prior
+from humanmesh.fitting.energy import BodyState, Keypoints2D, Keypoints3D, fitting_body
+from humanmesh.fitting.smplify import (
+    LARGEST_MISFIT,
+    Fit,
+    check_keypoints,
+    fit,
+    fit_from,
+    fit_points,
+    seen_keypoints,
+)
+from humanmesh.fitting.solver import joined
+from humanmesh.geometry import crops
+from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length, weak_perspective_of
+from humanmesh.geometry.rotations import matrix_to_axis_angle
+from humanmesh.inference import (
+    CROP_MARGIN,
+    KEYPOINTS_OF_BODY,
+    SMALLEST_BOX,
+    CropCamera,
+    Person,
+    PhotoCamera,
+    Recoverer,
+    box_of_points,
+)
+
+_STANDING_DEPTH = 4.0
+"""Metres before its camera at which a person without a photo stands."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPerson:
+    """What is known of one person in a photo."""
+
+    positions: Float[np.ndarray, "keypoints 2"]
+    """Photo pixels."""
+    confidences: Float[np.ndarray, "keypoints"]
+    """0 where a keypoint is not known."""
+    camera: PhotoCamera
+    photo_size: tuple[int, int]
+    """Width and height in pixels."""
+    name: str = "Keypoints"
+    """For messages."""
+
+
+class PersonFitter:
+    """Fits one body to one keypoint set."""
+
+    def __init__(self, body: BodyModel, keypoint_set: str) -> None:
+        """Sum the body up for this set.
+
+        Raises:
+            UnknownNameError: listing the sets that the body has.
+        """
+        self.body = body
+        self.device = body.template.device
+        self.fitting = fitting_body(body.data, keypoint_set, load_pose_prior())
+
+    def fit(self, seen: Sequence[SeenPerson]) -> list[Person | HumanMeshError]:
+        """A person for each, from the mean pose, or why there is none."""
+
+        def work(rows: list[int], known: Keypoints2D) -> Fit:
+            return fit(self.fitting, known)
+
+        return self._each(seen, work, [_photo_from_crop(person) for person in seen])
+
+    def refine(self, people: Sequence[Person], seen: Sequence[SeenPerson]) -> list[Person | HumanMeshError]:
+        """The same from an estimate of each person; `seen` has the estimate's camera."""
+        states = [_state(person) for person in people]
+
+        def work(rows: list[int], known: Keypoints2D) -> Fit:
+            return fit_from(self.fitting, known, joined([states[row] for row in rows]))
+
+        return self._each(seen, work, [person.weak_camera.photo_from_crop for person in people])
+
+    def fit_with(
+        self, recoverer: Recoverer, photos: Sequence[Tensor], seen: Sequence[SeenPerson]
+    ) -> list[Person | HumanMeshError]:
+        """The same from what the network sees in a photo (3, H, W) round the keypoints of each person."""
+        results: list[Person | HumanMeshError] = []
+        for photo, person in zip(photos, seen, strict=True):
+            try:
+                _keypoints(person)
+                box = _box(person)
+                start = recoverer.recover_pixels([photo], [box], person.camera.focal_length)[0][0]
+                results.append(start)
+            except BadInputError as error:
+                results.append(error)
+        rows = [row for row, start in enumerate(results) if isinstance(start, Person)]
+        starts = [start for start in results if isinstance(start, Person)]
+        for row, refined in zip(rows, self.refine(starts, [seen[row] for row in rows]), strict=True):
+            results[row] = refined
+        return results
+
+    def fit_points(
+        self,
+        positions: Float[np.ndarray, "keypoints 3"],
+        confidences: Float[np.ndarray, "keypoints"],
+        canvas: int,
+        name: str = "Keypoints",
+    ) -> Person | HumanMeshError:
+        """A person through points in space, whose y axis points up or down; stood before a camera of its own.
+
+        Args:
+            positions: metres.
+            confidences: 0 where a keypoint is not known.
+            canvas: side of that camera's picture in pixels.
+            name: for messages.
+        """
+        points, trust = torch.from_numpy(positions)[None].float(), torch.from_numpy(confidences)[None].float()
+        try:
+            check_keypoints(points, trust, name)
+        except BadInputError as error:
+            return error
+        known = torch.where(trust[..., None] > 0, points, 0.0)
+        found = fit_points(self.fitting, Keypoints3D(known, trust))
+        camera = PhotoCamera(default_focal_length(canvas, canvas), (canvas / 2, canvas / 2))
+        seen = SeenPerson(np.zeros((0, 2), np.float32), confidences, camera, (canvas, canvas), name)
+        if bool(found.is_failed.any()):
+            return _failure(seen, float(found.misfit[0]))
+        standing = replace(found, state=_before_camera(found.state))
+        half = canvas / 2
+        whole = torch.tensor([[[half, 0.0, half], [0.0, half, half], [0.0, 0.0, 1.0]]])
+        return self._people([seen], standing, whole)[0]
+
+    def _each(
+        self,
+        seen: Sequence[SeenPerson],
+        work: Callable[[list[int], Keypoints2D], Fit],
+        photo_from_crop: Sequence[np.ndarray],
+    ) -> list[Person | HumanMeshError]:
+        """Fit those who can be fitted, all at once."""
+        usable: dict[int, Keypoints2D] = {}
+        results: dict[int, Person | HumanMeshError] = {}
+        for row, person in enumerate(seen):
+            try:
+                usable[row] = _keypoints(person)
+            except BadInputError as error:
+                results[row] = error
+        if usable:
+            rows = list(usable)
+            found = work(rows, joined(list(usable.values())))
+            crops_of_rows = torch.from_numpy(np.stack([photo_from_crop[row] for row in rows])).float()
+            people = self._people([seen[row] for row in rows], found, crops_of_rows)
+            for row, person, misfit in zip(rows, people, found.misfit.tolist(), strict=True):
+                results[row] = person if misfit <= LARGEST_MISFIT else _failure(seen[row], misfit)
+        return [results[row] for row in range(len(seen))]
+
+    def _people(
+        self, seen: Sequence[SeenPerson], found: Fit, photo_from_crop: Float[Tensor, "people 3 3"]
+    ) -> list[Person]:
+        state = found.state
+        rotations, translation = state.rotations, state.translation
+        posed = self.body(rotations.to(self.device), state.shape.to(self.device))
+        all_vertices = posed.vertices.cpu() + translation[:, None]
+        joints = posed.joints.cpu() + translation[:, None]
+        weak = weak_perspective_of(translation, photo_from_crop, _camera(seen))
+        axis_angle = matrix_to_axis_angle(rotations).flatten(1)
+        theta = torch.cat([weak.scale[:, None], weak.translation, axis_angle, state.shape], 1)
+        people = []
+        for row, known in enumerate(seen):
+            vertices = all_vertices[row].numpy()
+            tx, ty = weak.translation[row].tolist()
+            people.append(
+                Person(
+                    body=self.body.data,
+                    theta=theta[row].numpy(),
+                    rotations=rotations[row].numpy(),
+                    translation=translation[row].numpy(),
+                    vertices=vertices,
+                    joints=joints[row].numpy(),
+                    box=box_of_points(known.camera.project(vertices), known.photo_size),
+                    score=float(known.confidences[known.confidences > 0].mean().clip(0, 1)),
+                    camera=known.camera,
+                    weak_camera=CropCamera(float(weak.scale[row]), (tx, ty), photo_from_crop[row].numpy()),
+                    photo_size=known.photo_size,
+                )
+            )
+        return people
+
+
+def refine_person(
+    body: BodyModel,
+    person: Person,
+    keypoints: Float[np.ndarray, "keypoints axes"],
+    keypoint_set: str = "coco17",
+) -> Person:
+    """The person moved so that its keypoints are seen where these are.
+
+    Args:
+        body: the person's, as a layer.
+        person: where to start, and whose camera is used.
+        keypoints: photo pixels, with a third column where confidences are known; 0 where a keypoint is not.
+        keypoint_set: its name (`body.skeletons`).
+
+    Raises:
+        BadInputError: where there are too few keypoints, or the fit failed: better no body than a monster.
+        UnknownNameError: where the body has no such set.
+    """
+    confidences = keypoints[:, 2] if keypoints.shape[1] > 2 else np.ones(len(keypoints))
+    seen = SeenPerson(
+        keypoints[:, :2].astype(np.float32),
+        confidences.astype(np.float32),
+        person.camera,
+        person.photo_size,
+    )
+    refined = PersonFitter(body, keypoint_set).refine([person], [seen])[0]
+    if isinstance(refined, HumanMeshError):
+        raise refined
+    return refined
+
+
+def _keypoints(person: SeenPerson) -> Keypoints2D:
+    positions = torch.from_numpy(person.positions)[None].float()
+    confidences = torch.from_numpy(person.confidences)[None].float()
+    return seen_keypoints(positions, confidences, _camera([person]), person.name)
+
+
+def _before_camera(state: BodyState) -> BodyState:
+    """The same bodies, upright where the camera's y axis points down, in its middle and wholly in its view."""
+    points_up = state.root[:, 1, 1] > 0
+    half_turn = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    root = torch.where(points_up[:, None, None], half_turn @ state.root, state.root)
+    middle = state.translation.new_tensor([0.0, 0.0, _STANDING_DEPTH]).expand_as(state.translation)
+    return replace(state, root=root, translation=middle)
+
+
+def _box(person: SeenPerson) -> list[list[float]]:
+    """Round the whole body, from its keypoints."""
+    known = person.positions[person.confidences > 0]
+    low, high = known.min(0), known.max(0)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2 / KEYPOINTS_OF_BODY, SMALLEST_BOX / 2)
+    return [[*(middle - half).tolist(), *(middle + half).tolist()]]
+
+
+def _camera(seen: Sequence[SeenPerson]) -> PerspectiveCamera:
+    return PerspectiveCamera(
+        torch.tensor([person.camera.focal_length for person in seen], dtype=torch.float32),
+        torch.tensor([person.camera.principal_point for person in seen], dtype=torch.float32),
+    )
+
+
+def _state(person: Person) -> BodyState:
+    rotations = torch.from_numpy(person.rotations)[None]
+    return BodyState(
+        rotations[:, 0],
+        matrix_to_axis_angle(rotations[:, 1:]).flatten(1),
+        torch.from_numpy(person.shape)[None],
+        torch.from_numpy(person.translation)[None],
+    )
+
+
+def _photo_from_crop(person: SeenPerson) -> Float[np.ndarray, "3 3"]:
+    """The crop that the network would be given of this person."""
+    points = torch.from_numpy(person.positions)[None].float()
+    known = torch.from_numpy(person.confidences)[None] > 0
+    known = known & points.isfinite().all(2)
+    if not bool(known.any()):
+        return np.eye(3, dtype=np.float32)
+    box = crops.box_of_keypoints(torch.where(known[..., None], points, 0.0), known.float())
+    side = crops.margin_crop_side(box, CROP_MARGIN)
+    return torch.linalg.inv(crops.crop_from_photo(crops.box_center(box), side))[0].numpy()
+
+
+def _failure(person: SeenPerson, misfit: float) -> BadInputError:
+    found = f"no body fits these keypoints (energy {misfit:.0f} a keypoint, {LARGEST_MISFIT:.0f} at most)"
+    return BadInputError(
+        person.name, found, "Check their order, their unit (pixels) and whether they are of one person."
+    )
