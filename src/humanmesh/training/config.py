@@ -123,7 +123,7 @@ HMR = TrainConfig(
 """The paper's numbers (Kanazawa et al. 2018 and the authors' training script)."""
 
 MODERN = TrainConfig(
-    network=RecoveryConfig("mobilenet_v2_fpn", "modern", "6d", 3, 192, refinements=3),
+    network=RecoveryConfig("mobilenet_v2_fpn", "modern", "6d", 3, 192, refinements=4),
     losses=LossWeights(
         parameters=0.0,
         rotations=20.0,
