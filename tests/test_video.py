@@ -3,10 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.files.clips import Clip
+from humanmesh.files.videos import Frame
 from humanmesh.geometry.rotations import geodesic_angle
+from humanmesh.inference import load
 from humanmesh.video import SMOOTHERS, VideoConfig, recover_video
 from made_films import RATE, Actor, MadeFootage, MadeRecoverer, even_times
 
@@ -167,3 +170,25 @@ def test_frames_done_before_are_not_looked_at_again_and_the_clip_is_the_same():
 def test_settings_that_mean_nothing_are_refused(settings, error):
     with pytest.raises(error):
         VideoConfig(**settings)
+
+
+@pytest.mark.data
+def test_somebody_in_a_street_photo_that_moves_a_little_is_one_person(shared_data):
+    path = next((shared_data / "clothing_coparsing").rglob("0001.jpg"))
+    with Image.open(path) as photo:
+        still = np.asarray(photo.convert("RGB").resize((200, 300)))
+
+    class Shaken:
+        name, frame_rate, expected_frames, skipped = "Shaken photo", 30.0, 4, 0
+
+        def frames(self):
+            for number in range(4):
+                yield Frame(number / 30, np.roll(still, 2 * number, axis=1))
+
+    clip = recover_video(load(device="cpu"), Shaken())
+    assert [len(person.scores) for person in clip.people] == [4]
+    person = clip.people[0]
+    assert (person.scores > 0.25).all()
+    moved = person.translation[-1, :2] - person.translation[0, :2]
+    pixels = moved * clip.focal_length / person.translation[0, 2]
+    np.testing.assert_allclose(pixels, [6, 0], atol=3)

@@ -1,7 +1,7 @@
 """Films, folders of frames and webcams for `humanmesh predict`: people in motion instead of people in photos.
 
 For a film NAME.mp4 it writes into the output folder NAME.overlay.mp4, NAME.glb (everybody, animated), NAME.bvh (and NAME.2.bvh and so
-on, one a person) and NAME.npz. What stands in them is told in docs/video.md.
+on, one a person) and NAME.npz, and NAME.html where a page is asked for. What stands in them is told in docs/video.md.
 """
 
 import json
@@ -76,6 +76,8 @@ class VideoArguments(Protocol):
     def focal(self) -> float | None: ...
     @property
     def overlay(self) -> bool: ...
+    @property
+    def html(self) -> bool: ...
     @property
     def json(self) -> bool: ...
     @property
@@ -289,7 +291,19 @@ class _Worker:
             with PatientBar("frames drawn") as bar:
                 write_overlay(path, clip, bar)
             files.append(path)
+        if self.arguments.html and clip.people:
+            files.append(_write_page(self.folder / f"{name}.html", name, clip))
         return files
+
+
+def _write_page(path: Path, title: str, clip: "Clip") -> Path:
+    """The page of the clip, before its first frame."""
+    from humanmesh.files.images import pixels_of_array
+    from humanmesh.web.page import clip_page, write_page
+
+    first = None if clip.footage is None else next(clip.footage.frames(), None)
+    write_page(path, clip_page(title, clip, None if first is None else pixels_of_array(first.pixels)))
+    return path
 
 
 def _made_from(footage: "Footage", arguments: VideoArguments) -> str:
