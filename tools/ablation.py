@@ -1,7 +1,7 @@
 """The paper's ablation: four trainings alike but for what they may know, measured alike, as a table and a picture.
 
     python tools/ablation.py --shards shards --motion motion.npz --encoder-weights movenet_lightning.safetensors \\
-        --synthetic people.pt --lspet lspet --exercises exercises --out runs/ablation --steps 800 --page docs/ablation.md
+        --synthetic people.pt --lspet lspet --exercises exercises --out runs/ablation --page docs/ablation.md
 
 Every training has the same photos in the same order, the same start, steps and settings. Hand-made priors (shape, knees)
 are off, so that nothing but the adversary and 3D labels can keep a body possible. Nothing is refined at test time, so
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from humanmesh.body.model import BodyModel
 from humanmesh.data.readers import ReadReport
-from humanmesh.errors import BadInputError
+from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.evaluation.benchmark import evaluate, some_of
 from humanmesh.evaluation.cases import Case, load_cases
 from humanmesh.evaluation.gallery import pictures_of
@@ -62,7 +62,8 @@ COLUMNS = {
 }
 """Column -> protocol and figure."""
 
-_MARKS = ("<!-- made by tools/ablation.py -->", "<!-- end -->")
+MARKS = ("<!-- made by tools/ablation.py -->", "<!-- end -->")
+"""Lines of a page between which the table stands."""
 _CELL = 176
 """Side of a picture in the figure, pixels."""
 _HEADER = 22
@@ -91,11 +92,11 @@ class Options:
     """A page whose marked lines are to hold the table; the figure goes to `pictures` beside it."""
     shares: dict[str, float] = field(default_factory=dict)
     """Share of each data set in a batch, as NAME SHARE pairs; by the square root of its size where not given."""
-    steps: int = 800
+    steps: int = 1500
     """Optimiser steps of each training."""
-    batch_size: int = 48
+    batch_size: int = 32
     """Pictures a step."""
-    crop_size: int = 192
+    crop_size: int = 128
     """Side of the crops, pixels."""
     freeze_encoder_blocks: int = 6
     """First blocks of the encoder that keep their starting weights."""
@@ -117,13 +118,17 @@ class Options:
     """"anny", or the path of an SMPL file."""
     device: str = "auto"
     """Fabric's accelerator."""
+    only: tuple[str, ...] = ()
+    """Train these alone and stop before measuring, so that several machines or processes can share the work."""
 
 
 def main(options: Options) -> None:
     """Train, measure and write."""
     folder = output_folder(options.out)
-    for name, mode in RUNS.items():
-        train_once(name, mode, options)
+    for name in options.only or RUNS:
+        train_once(name, options)
+    if options.only:
+        return
     results = {name: measured(name, options) for name in RUNS}
     text = table(results, options)
     print(text)
@@ -161,13 +166,16 @@ def folder_of(name: str, options: Options) -> Path:
     return options.out / RUNS[name]
 
 
-def train_once(name: str, mode: Mode, options: Options) -> None:
+def train_once(name: str, options: Options) -> None:
     """Train, go on with a training that was stopped, or leave a finished one as it is.
 
     Raises:
+        UnknownNameError: where there is no training of that name.
         BadInputError: where the folder holds a training with other settings.
     """
-    folder, config = folder_of(name, options), configuration(mode, options)
+    if name not in RUNS:
+        raise UnknownNameError("training", name, list(RUNS))
+    folder, config = folder_of(name, options), configuration(RUNS[name], options)
     wanted = json.loads(
         json.dumps({"config": asdict(config), "shares": options.shares, "body": options.body})
     )
@@ -234,7 +242,7 @@ def figure(options: Options) -> Float[Tensor, "3 height width"]:
         sheets += [answers[0][0], *(picture for answer in answers for picture in (answer[1], answer[3]))]
     small = [_shrunk(picture) for picture in sheets]
     sheet = contact_sheet(small, columns=1 + 2 * len(RUNS))
-    return torch.cat([_headings(sheet.shape[2]), sheet], 1)
+    return torch.cat([headings(sheet.shape[2]), sheet], 1)
 
 
 def _people_shown(options: Options) -> list[tuple[str, Case]]:
@@ -256,7 +264,7 @@ def _shrunk(picture: Float[Tensor, "3 size size"]) -> Float[Tensor, "3 cell cell
     )[0]  # fmt: skip
 
 
-def _headings(width: int) -> Float[Tensor, "3 height width"]:
+def headings(width: int) -> Float[Tensor, "3 height width"]:
     """The trainings' names over their columns."""
     picture = Image.new("RGB", (width, _HEADER), "white")
     draw = ImageDraw.Draw(picture)
@@ -280,11 +288,11 @@ def fill_page(page: Path, text: str) -> None:
     Raises:
         BadInputError: where the page has no marks.
     """
-    before, start, rest = page.read_text(encoding="utf-8").partition(_MARKS[0])
-    _, end, after = rest.partition(_MARKS[1])
+    before, start, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
     if not start or not end:
         raise BadInputError(
-            f"Page {page}", f"no lines {' and '.join(_MARKS)}", "Put the marks where the table goes."
+            f"Page {page}", f"no lines {' and '.join(MARKS)}", "Put the marks where the table goes."
         )
     _write(page, f"{before}{start}\n{text}{end}{after}")
 
