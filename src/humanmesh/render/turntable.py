@@ -1,0 +1,119 @@
+"""People without their photo: from any side on plain ground, and all the way round. Pictures as in `render.overlay`.
+
+The viewer and the lamps stand still and the people turn, as on a turntable, at one scale all the way round: a body is
+as large from the side as from the front. Several people keep their places to each other and hide each other rightly.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float32, Int
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from humanmesh.render.overlay import Look, draw_people
+
+GROUND = (0.945, 0.945, 0.955)
+"""Colour behind the people; sRGB in [0, 1]."""
+_FILLED = 0.92
+"""Share of the picture that the people take, whichever way they are turned."""
+_DISTANCE = 3.0
+"""From the viewer to the people's middle, in units of their size: a mild perspective."""
+_INK = (40, 40, 48)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the viewer stands: 0, 0 is where the camera stood."""
+
+    turn: float = 0.0
+    """Radians by which the people turn about the vertical; after a positive quarter, what faced the camera faces the
+    right of the picture."""
+    rise: float = 0.0
+    """Radians by which the viewer rises above the horizon; a quarter looks straight down, what faced the camera below."""
+
+
+FRONT = View()
+SIDE = View(turn=math.pi / 2)
+TOP = View(rise=math.pi / 2)
+VIEWS = {"front": FRONT, "side": SIDE, "top": TOP}
+
+
+def view_people(
+    vertices_camera: Float[Tensor, "people vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    view: View,
+    size: tuple[int, int],
+    look: Look | None = None,
+) -> Float32[Tensor, "3 height width"]:
+    """Some people on plain ground, framed so that they fit however far they turn.
+
+    Args:
+        vertices_camera: metres, y down.
+        faces: counter-clockwise seen from outside.
+        view: from where.
+        size: height and width in pixels.
+        look: opaque, with 3 samples a pixel in each direction, where None.
+    """
+    height, width = size
+    ground = torch.tensor(GROUND)[:, None, None].expand(-1, height, width)
+    middle, radius, half_height = _frame(vertices_camera)
+    # Every point lies in a cylinder about the vertical. As the viewer rises, its height becomes its depth.
+    cosine, sine = abs(math.cos(view.rise)), abs(math.sin(view.rise))
+    half_tall, half_deep = half_height * cosine + radius * sine, radius * cosine + half_height * sine
+    distance = 2 * _DISTANCE * max(radius, half_height)
+    focal_length = _FILLED * (distance - half_deep) * min(width / 2 / radius, height / 2 / half_tall)
+    turned = (vertices_camera - middle) @ _rotation(view).to(vertices_camera).T
+    placed = turned + torch.tensor([0.0, 0.0, distance]).to(vertices_camera)
+    look = look or Look(opacity=1.0)
+    return draw_people(ground, placed, faces, focal_length, (width / 2, height / 2), look=look)
+
+
+def turntable(
+    vertices_camera: Float[Tensor, "people vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    size: tuple[int, int],
+    frames: int,
+    look: Look | None = None,
+) -> Iterator[Float32[Tensor, "3 height width"]]:
+    """The pictures of one whole turn, the first as the camera saw the people; the last leads on to the first."""
+    for frame in range(frames):
+        yield view_people(vertices_camera, faces, View(turn=2 * math.pi * frame / frames), size, look)
+
+
+def _frame(
+    vertices: Float[Tensor, "people vertices 3"],
+) -> tuple[Float[Tensor, "3"], float, float]:
+    """Middle, radius about the vertical through it, and half the height of all people (metres)."""
+    points = vertices.flatten(0, 1)
+    lowest, highest = points.aminmax(dim=0)
+    middle = (lowest + highest) / 2
+    radius = (points - middle)[:, [0, 2]].norm(dim=1).max()
+    return middle, float(radius), float((highest - lowest)[1] / 2)
+
+
+def _rotation(view: View) -> Float[Tensor, "3 3"]:
+    """From the camera frame (y down, z forward) to the viewer's: first the turn, then the rise."""
+    cosine, sine = math.cos(view.turn), math.sin(view.turn)
+    about_vertical = torch.tensor([[cosine, 0.0, -sine], [0.0, 1.0, 0.0], [sine, 0.0, cosine]])
+    cosine, sine = math.cos(view.rise), math.sin(view.rise)
+    about_horizontal = torch.tensor([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+    return about_horizontal @ about_vertical
+
+
+def captioned(
+    picture: Float[Tensor, "3 height width"], caption: str, font_size: int = 16
+) -> Float32[Tensor, "3 tall width"]:
+    """The picture with a line of text above it; what is too long ends in dots."""
+    width = picture.shape[2]
+    font = ImageFont.load_default(font_size)
+    strip = Image.new("RGB", (width, round(1.6 * font_size)), "white")
+    draw = ImageDraw.Draw(strip)
+    shown = caption
+    while shown and draw.textlength(shown, font) > width - font_size / 2:
+        shown = shown.rstrip("…")[:-1] + "…" if len(shown) > 1 else ""
+    draw.text((font_size / 4, 0.8 * font_size), shown, _INK, font, anchor="lm")
+    text = torch.frombuffer(bytearray(strip.tobytes()), dtype=torch.uint8)
+    return torch.cat([text.view(strip.height, width, 3).permute(2, 0, 1) / 255, picture], 1)
