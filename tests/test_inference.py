@@ -231,6 +231,19 @@ def test_photos_and_boxes_must_be_as_many(photo, model):
         model.recover_batch([photo], [BOXES, BOXES])
 
 
+def test_bfloat16_gives_nearly_the_body_of_float32(model, weights, photo):
+    (exact,) = model.recover(photo, BOXES[:1])
+    (near,) = load(weights, device="cpu", precision="bfloat16").recover(photo, BOXES[:1])
+    distance = np.linalg.norm(near.keypoints_2d("coco17") - exact.keypoints_2d("coco17"), axis=1)
+    assert 0 < distance.max() < 5
+    assert near.vertices.dtype == np.float32
+
+
+def test_unknown_precision_is_answered_with_those_that_exist():
+    with pytest.raises(UnknownNameError, match="bfloat16"):
+        load(precision="float8")
+
+
 def test_bad_weights_body_and_device_are_named(weights, tmp_path):
     corrupt = tmp_path / "corrupt.safetensors"
     corrupt.write_bytes(weights.read_bytes()[:5000])

