@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from humanmesh.body.parameters import BodyModelData
@@ -83,6 +82,8 @@ def girth(
     Raises:
         ValueError: where the faces do not reach that height.
     """
+    from scipy.spatial import ConvexHull  # half a second that whoever measures nobody is spared
+
     section = _section(vertices, faces, _UP, height).points_on(vertices)
     if len(section) < 3:
         raise ValueError(f"no surface at the height of {height:.3f} to lay a tape round")
