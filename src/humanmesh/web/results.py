@@ -4,7 +4,7 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def read_result(path: Path, sources: Sources) -> list[Result]:
 
 
 def _groups(folder: Path) -> list[list[Path]]:
-    """The files of the results in a folder, those of one photo together: NAME, NAME.2, NAME.3 and so on."""
+    """The files of the results in a folder, those of one photo together, each in its best format."""
     best: dict[str, Path] = {}
     for suffix in READERS:
         for path in sorted(folder.glob(f"*{suffix}")):
@@ -84,13 +84,21 @@ def _groups(folder: Path) -> list[list[Path]]:
     if not best:
         kinds = ", ".join(READERS)
         raise BadInputError(f"Folder {folder}", "no result in it", f"Looked for files that end in {kinds}.")
-    groups = {stem: [path] for stem, path in best.items()}
-    for stem in best:
-        for other in (f"{stem}.{number}" for number in range(2, len(best) + 1)):
-            if other not in groups or ".glb" in {best[stem].suffix, best[other].suffix}:
+    return by_photo(best.values())
+
+
+def by_photo(paths: Iterable[Path]) -> list[list[Path]]:
+    """The files of people, those of one photo together: NAME, NAME.2, NAME.3 and so on of one folder."""
+    groups = {path.with_suffix(""): [path] for path in paths}
+    names = list(groups)
+    for name in names:
+        for other in (name.with_name(f"{name.name}.{number}") for number in range(2, len(names) + 1)):
+            if name not in groups or other not in groups:
                 break
-            groups[stem] += groups.pop(other)
-    return [groups[stem] for stem in sorted(groups)]
+            if ".glb" in {groups[name][0].suffix, groups[other][0].suffix}:
+                break
+            groups[name] += groups.pop(other)
+    return [groups[name] for name in sorted(groups)]
 
 
 def _page(paths: list[Path], sources: Sources) -> Page:
@@ -110,7 +118,7 @@ def _npz_page(paths: list[Path], sources: Sources) -> Page:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise BadInputError(f"Result {path}", "it is no whole NPZ file", _MAKE_AGAIN) from error
@@ -154,13 +162,32 @@ def _arrays_of_fields(fields: Any, path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
+def read_people(paths: list[Path], sources: Sources) -> "PhotoResult":
+    """The people of one photo from their NPZ files, and the photo where it can be found.
+
+    Raises:
+        BadInputError: where a file is damaged or no person of a photo.
+    """
+    everybody = [_arrays(path) for path in paths]
+    for arrays, path in zip(everybody, paths, strict=True):
+        if str(arrays.get("format")) == CLIP_FORMAT:
+            raise BadInputError(f"Result {path}", "it is that of a film", "Give those of photos.")
+    return _photo_result(everybody, paths, sources)
+
+
 def _people_page(everybody: list[dict[str, np.ndarray]], paths: list[Path], sources: Sources) -> Page:
+    result = _photo_result(everybody, paths, sources)
+    return photo_page(result.photo.name, list(result.people), result.photo.pixels)
+
+
+def _photo_result(
+    everybody: list[dict[str, np.ndarray]], paths: list[Path], sources: Sources
+) -> "PhotoResult":
     for arrays, path in zip(everybody, paths, strict=True):
         _check(arrays, path)
     body = _body(everybody[0], paths[0], sources)
     people = _people(everybody, body)
-    photo = _photo(paths[0], people[0].photo_size, sources)
-    return photo_page(photo.name, people, photo.pixels)
+    return PhotoResult(tuple(people), _photo(paths[0], people[0].photo_size, sources))
 
 
 def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
@@ -261,7 +288,7 @@ READERS: dict[str, Callable[[list[Path], Sources], Page]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class _Photo:
+class Photo:
     """The photo of a result, or what is known without it."""
 
     name: str
@@ -270,17 +297,25 @@ class _Photo:
     pixels: Float[Tensor, "3 height width"] | None
 
 
-def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_known: bool = True) -> _Photo:
+@dataclass(frozen=True, eq=False)
+class PhotoResult:
+    """The people of one photo."""
+
+    people: tuple[Person, ...]
+    photo: Photo
+
+
+def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_known: bool = True) -> Photo:
     """The photo that was named, or one of the result's name and size that lies near it."""
 
-    def read(path: Path) -> _Photo:
+    def read(path: Path) -> Photo:
         pixels = read_photo(path)
         found = (pixels.shape[2], pixels.shape[1])
         fits = found == size if is_size_known else _same_aspect(found, size)
         if not fits:
             sizes = f"it has {found[0]} x {found[1]} pixels, the result's had {size[0]} x {size[1]}"
             raise BadInputError(f"Photo {path}", sizes, "Give the photo that the result was made from.")
-        return _Photo(path.name, found, pixels)
+        return Photo(path.name, found, pixels)
 
     if sources.photo is not None:
         return read(sources.photo)
@@ -290,7 +325,7 @@ def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_kno
                 return read(folder / f"{result.stem}{suffix}")
             except HumanMeshError:
                 continue
-    return _Photo(result.stem, size, None)
+    return Photo(result.stem, size, None)
 
 
 def _same_aspect(found: tuple[int, int], wanted: tuple[int, int]) -> bool:
