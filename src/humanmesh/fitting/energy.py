@@ -9,7 +9,7 @@ translation (3).
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -67,11 +67,21 @@ class DataWeights:
     """Distance in the same unit at which the pull of a keypoint has fallen to a quarter."""
 
 
+@runtime_checkable
 class Keypoints(Protocol):
     """Where keypoints are known to be."""
 
     def term(self, points: Points, weights: DataWeights) -> Quadratic:
         """Their robust distance to a body's."""
+        ...
+
+
+@runtime_checkable
+class Evidence(Protocol):
+    """Anything else that is known of people."""
+
+    def term(self, state: BodyState) -> Quadratic:
+        """Its distance to bodies."""
         ...
 
 
@@ -89,10 +99,10 @@ class Keypoints2D:
 
     def term(self, points: Points, weights: DataWeights) -> Quadratic:
         """Reprojection error."""
-        projected, by_point = _projected(points.positions, self.camera)
+        seen, by_point = projected(points.positions, self.camera)
         known = self.confidences > 0
         scale = self.size[:, None, None]
-        residual = torch.where(known[..., None], projected - self.positions, 0.0) / scale
+        residual = torch.where(known[..., None], seen - self.positions, 0.0) / scale
         jacobian = (by_point / scale[..., None]) @ points.jacobian
         term = robust_term(residual, jacobian, self.confidences, weights)
         is_behind = (points.positions[..., 2] < NEAREST_DEPTH).any(1)
@@ -115,7 +125,7 @@ class Keypoints3D:
         return robust_term(residual, points.jacobian, self.confidences, weights)
 
 
-def _projected(
+def projected(
     points: Float[Tensor, "batch points 3"], camera: PerspectiveCamera
 ) -> tuple[Float[Tensor, "batch points 2"], Float[Tensor, "batch points 2 3"]]:
     """Pixels, and their derivative by the points; finite behind the camera, too, where it has no meaning."""
@@ -216,11 +226,13 @@ def fitting_body(data: BodyModelData, keypoint_set: str, pose_prior: PosePrior) 
 
 @dataclass(frozen=True)
 class FittingEnergy:
-    """The energy of bodies against the keypoints of as many people; what `solver.minimise` takes."""
+    """The energy of bodies against what is known of as many people; what `solver.minimise` takes."""
 
     body: FittingBody
     keypoints: Keypoints
     weights: Weights
+    more: tuple[Evidence, ...] = ()
+    """What else is known of them."""
 
     def quadratic(self, state: BodyState) -> Quadratic:
         """The sum of all terms."""
@@ -231,6 +243,8 @@ class FittingEnergy:
         total = total + self._priors(state)
         joints = Points(points.positions[:, known:], points.jacobian[:, known:])
         total = total + capsule_term(joints, self.body.capsules, self.weights.capsule_deviation)
+        for evidence in self.more:
+            total = total + evidence.term(state)
         return total if self.weights.moves_pose else _without_pose(total)
 
     def _priors(self, state: BodyState) -> Quadratic:

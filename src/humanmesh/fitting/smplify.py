@@ -11,9 +11,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from humanmesh.body.model import KeypointBody
 from humanmesh.errors import BadInputError
-from humanmesh.fitting.energy import BodyState, DataWeights, FittingBody, Keypoints2D, Keypoints3D, Weights
-from humanmesh.fitting.solver import joined, taken
+from humanmesh.fitting.energy import (
+    BodyState,
+    DataWeights,
+    FittingBody,
+    FittingEnergy,
+    Keypoints2D,
+    Keypoints3D,
+    Weights,
+)
+from humanmesh.fitting.silhouette import Silhouette, SilhouetteTerm
+from humanmesh.fitting.solver import joined, minimise, taken
 from humanmesh.fitting.stages import (
     FINE_STEPS,
     FLIPS,
@@ -39,6 +49,11 @@ DEVIATION = 0.02
 """How far a keypoint with full confidence may be off, in units of half the longer side of the box of the keypoints."""
 OUTLIER = 0.3
 """Distance in the same unit at which a keypoint's pull has fallen to a quarter."""
+LAST = Stage(Weights(DataWeights(DEVIATION, OUTLIER)), FINE_STEPS, 1)
+"""The last stage of a fit to keypoints in a photo."""
+OUTLINE_WEIGHTS = DataWeights(0.03, 0.2)
+"""How far outlines may be apart, in the same unit: clothes and hair are no body."""
+OUTLINE_STEPS = 20
 LARGEST_MISFIT = 40.0
 """Final energy per known keypoint above which a fit has failed (docs/fitting.md tells how it was learned)."""
 
@@ -135,6 +150,34 @@ def fit_from(body: FittingBody, keypoints: Keypoints2D, start: BodyState) -> Fit
     return joined(fits)
 
 
+def fit_outline(
+    body: FittingBody,
+    keypoints: Keypoints2D,
+    start: BodyState,
+    silhouette: Silhouette,
+    surface: KeypointBody,
+) -> Fit:
+    """From a fit of each person on to the true silhouette, too ("oracle").
+
+    Args:
+        body: as of the fit.
+        keypoints: as of the fit.
+        start: what the fit found.
+        silhouette: of each person.
+        surface: from `silhouette.surface_body`.
+    """
+    rows = torch.arange(len(keypoints.size), device=keypoints.size.device)
+    fits = []
+    for some in rows.split(BATCH):
+        known = taken(keypoints, some)
+        outline = SilhouetteTerm(surface, taken(silhouette, some), known.camera, known.size, OUTLINE_WEIGHTS)
+        with_outline = FittingEnergy(body, known, LAST.weights, (outline,))
+        found = minimise(with_outline, taken(start, some), OUTLINE_STEPS).state
+        energy = FittingEnergy(body, known, LAST.weights).quadratic(found).energy
+        fits.append(_fit(Candidates(found, rows[: len(some)], energy), known))
+    return joined(fits)
+
+
 def fit_points(body: FittingBody, keypoints: Keypoints3D) -> Fit:
     """To points in space, from the mean pose, turned to where the points are."""
 
@@ -156,8 +199,7 @@ def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D)
     """The best of the candidates and of their mirrored limbs, fitted to the end."""
     for _ in range(FLIPS):
         candidates = run_stage(flipped(best_of(candidates, 1), body), body, keypoints, MIDDLE)
-    last = Stage(Weights(DataWeights(DEVIATION, OUTLIER)), FINE_STEPS, 1)
-    return _fit(run_stage(candidates, body, keypoints, last), keypoints)
+    return _fit(run_stage(candidates, body, keypoints, LAST), keypoints)
 
 
 def _fit(candidates: Candidates, keypoints: Keypoints2D | Keypoints3D) -> Fit:

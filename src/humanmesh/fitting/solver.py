@@ -1,7 +1,7 @@
 """Levenberg-Marquardt for many problems at once, each with its own damping."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,6 +12,9 @@ _SMALLEST_DAMPING, _LARGEST_DAMPING = 1e-7, 1e8
 _AFTER_SUCCESS, _AFTER_FAILURE = 0.25, 5.0
 _CONVERGED = 1e-5
 """Share of the energy by which a step lowers it where there is nothing left to do."""
+
+_HOPELESS = 1e4
+"""Damping at which even the smallest step did not lower the energy."""
 
 State = TypeVar("State")
 
@@ -30,6 +33,7 @@ class Quadratic:
         return Quadratic(self.energy + other.energy, self.slope + other.slope, self.normal + other.normal)
 
 
+@runtime_checkable
 class Problem(Protocol[State]):
     """What can be minimised."""
 
@@ -62,9 +66,9 @@ def minimise(problem: Problem[State], start: State, steps: int) -> Solution:
     for _ in range(steps):
         trial = problem.moved(state, _step(here, damping))
         there = problem.quadratic(trial)
-        is_better = there.energy < here.energy
+        is_better = (there.energy < here.energy) & ~is_done
         gain = (here.energy - there.energy) / here.energy.clamp_min(torch.finfo(here.energy.dtype).tiny)
-        is_done = torch.where(is_better, gain < _CONVERGED, is_done | (damping >= 1))
+        is_done = is_done | torch.where(is_better, gain < _CONVERGED, damping > _HOPELESS)
         state, here = chosen(is_better, trial, state), chosen(is_better, there, here)
         damping = damping * torch.where(is_better, _AFTER_SUCCESS, _AFTER_FAILURE)
         damping = damping.clamp(_SMALLEST_DAMPING, _LARGEST_DAMPING)
