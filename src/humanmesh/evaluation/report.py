@@ -16,13 +16,16 @@ from torch import Tensor
 from humanmesh.evaluation import metrics
 from humanmesh.evaluation.gallery import Exhibit
 from humanmesh.evaluation.occlusion import Curve
-from humanmesh.evaluation.results import PersonErrors, Result, by_share, person_errors
+from humanmesh.evaluation.results import QUANTITIES, PersonErrors, Result, by_quantity, person_errors
 from humanmesh.evaluation.tables import account, markdown_table, plausibility_text, rows_of
 from humanmesh.files.images import bytes_of_pixels
 from humanmesh.files.writing import whole_file
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 460, 240, 56, 36
-_COLORS = ("#1f6fb2", "#d1582a", "#4d8f3a", "#7a53a6")
+_COLORS = tuple(f"var(--line-{number})" for number in range(4))
+"""Of the style sheet, light or dark."""
+_PICTURES = ("photo", "overlay", "front", "side")
+"""What an exhibit's pictures show."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,22 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #222; }}
-h1 {{ font-size: 1.4rem; overflow-wrap: anywhere; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
-.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-size: 0.9rem; }}
-td, th {{ border-bottom: 1px solid #ddd; padding: 0.3rem 0.6rem; text-align: left; }}
-.plots {{ display: flex; flex-wrap: wrap; gap: 1rem; }} figure {{ margin: 0; }} figcaption {{ font-size: 0.85rem; }}
-.row {{ display: flex; flex-wrap: wrap; gap: 4px; margin-bottom: 1rem; }} .row img {{ width: 24%; min-width: 7rem; }}
-svg text {{ font: 11px system-ui, sans-serif; fill: #444; }}
+:root {{ --ground: #fff; --ink: #222; --soft: #555; --line: #ddd;
+  --line-0: #1f6fb2; --line-1: #d1582a; --line-2: #4d8f3a; --line-3: #7a53a6; color-scheme: light dark; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ground: #16171a; --ink: #e8e7e4; --soft: #a5a6ab; --line: #36383d;
+  --line-0: #64aae6; --line-1: #ee8559; --line-2: #86c474; --line-3: #b595dc; }} }}
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem;
+  background: var(--ground); color: var(--ink); overflow-wrap: anywhere; }}
+h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
+.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-size: 0.9rem; overflow-wrap: normal; }}
+td, th {{ border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem; text-align: left; }}
+td {{ min-width: 5rem; }}
+.plots {{ display: flex; flex-wrap: wrap; gap: 1rem; }} figure {{ margin: 0; max-width: 100%; }}
+figcaption {{ font-size: 0.85rem; max-width: 29rem; }} .people figcaption {{ max-width: none; margin-bottom: 4px; }}
+.row {{ display: flex; flex-wrap: wrap; align-items: flex-start; gap: 4px; margin-bottom: 1rem; }}
+.row img {{ width: calc(25% - 3px); min-width: 7rem; }}
+svg {{ display: block; max-width: 100%; height: auto; overflow: visible; }} svg line {{ stroke: var(--line); }}
+svg text {{ font: 11px system-ui, sans-serif; fill: var(--soft); }}
 </style></head><body>
 {body}
 </body></html>
@@ -131,29 +143,16 @@ def _by_action(result: Result) -> str:
     return f"<h2>By action</h2>{_table(rows)}"
 
 
-_QUANTITIES = {
-    "size": "longer side of the box of the keypoints [pixels]: the nearer, the larger",
-    "hidden": "share of joints without annotation",
-    "score": "score that the system gives itself",
-}
-
-
 def _by_quantity(result: Result, errors: PersonErrors) -> str:
     plots = []
-    for name, label in _QUANTITIES.items():
-        quantity = result.rows[name]
-        bins = by_share(errors.values, quantity)
-        if len({amount for amount, _, _ in bins}) < 2:
-            continue
-        plot = svg_plot(
-            [Line(name, [(amount, error) for amount, error, _ in bins])],
-            label,
-            f"{errors.name} [{errors.unit}]",
-        )
+    for name, bins in by_quantity(result).items():
+        line = Line(name, [(amount, error) for amount, error, _ in bins])
+        said = html.escape(_reliability(name, result.rows[name], errors))
         plots.append(
-            f"<figure>{plot}<figcaption>{html.escape(_reliability(name, quantity, errors))}</figcaption></figure>"
+            f"<figure>{svg_plot([line], QUANTITIES[name], errors.label)}<figcaption>{said}</figcaption></figure>"
         )
-    return f'<h2>By size, visibility and score</h2><div class="plots">{"".join(plots)}</div>' if plots else ""
+    title = "By distance, size, visibility and score"
+    return f'<h2>{title}</h2><div class="plots">{"".join(plots)}</div>' if plots else ""
 
 
 def _reliability(name: str, quantity: Float[Tensor, "people"], errors: PersonErrors) -> str:
@@ -177,10 +176,13 @@ def _pictures(exhibits: Sequence[Exhibit], errors: PersonErrors) -> str:
         return ""
     rows = []
     for exhibit in exhibits:
-        images = "".join(f'<img alt="" src="{_png(picture)}">' for picture in exhibit.pictures)
+        images = "".join(
+            f'<img alt="{name}" src="{_png(picture)}">'
+            for name, picture in zip(_PICTURES, exhibit.pictures, strict=False)
+        )
         caption = f"Percentile {exhibit.percentile}: {errors.name} {exhibit.error:.1f} {errors.unit}, {exhibit.record}"
         rows.append(
-            f'<figure><figcaption>{html.escape(caption)}</figcaption><div class="row">{images}</div></figure>'
+            f'<figure class="people"><figcaption>{html.escape(caption)}</figcaption><div class="row">{images}</div></figure>'
         )
     return f"<h2>People at percentiles of error</h2><p>Photo, overlay, front, side.</p>{''.join(rows)}"
 
@@ -201,10 +203,10 @@ def _bars(title: str, values: dict[str, float]) -> str:
         width = 220 * value / largest
         parts.append(
             f'<text x="0" y="{y + 11}">{html.escape(name)}</text>'
-            f'<rect x="110" y="{y}" width="{width:.1f}" height="13" fill="{_COLORS[0]}"/>'
+            f'<rect x="110" y="{y}" width="{width:.1f}" height="13" style="fill:{_COLORS[0]}"/>'
             f'<text x="{114 + width:.1f}" y="{y + 11}">{value:.1f}</text>'
         )
-    return f'<svg width="390" height="{height}" role="img">{"".join(parts)}</svg>'
+    return _svg(390, height, title, parts)
 
 
 def svg_plot(lines: Sequence[Line], x_label: str, y_label: str) -> str:
@@ -224,13 +226,19 @@ def svg_plot(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     for number, line in enumerate(lines):
         color = _COLORS[number % len(_COLORS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line.points))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{path}" style="fill:none;stroke:{color};stroke-width:2"/>')
         if len(lines) > 1:
             name = html.escape(line.name)
             parts.append(
                 f'<text x="{_LEFT + 10 + 90 * number}" y="{_HEIGHT - _BOTTOM - 8}" style="fill:{color}">{name}</text>'
             )
-    return f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img">{"".join(parts)}</svg>'
+    return _svg(_WIDTH, _HEIGHT, f"{y_label} over {x_label}", parts)
+
+
+def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
+    """A drawing of that size in pixels, or smaller where the window is narrower."""
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    return f'<svg {size} role="img" aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
 
 
 def _axes(
@@ -242,7 +250,7 @@ def _axes(
         x, y = low + tick / 4 * (high - low), tick / 4 * top
         px, py = place(x, 0)[0], place(low, y)[1]
         parts += [
-            f'<line x1="{_LEFT}" x2="{_WIDTH - 12}" y1="{py:.1f}" y2="{py:.1f}" stroke="#ddd"/>',
+            f'<line x1="{_LEFT}" x2="{_WIDTH - 12}" y1="{py:.1f}" y2="{py:.1f}" />',
             f'<text x="{px:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{x:.3g}</text>',
             f'<text x="{_LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{y:.3g}</text>',
         ]
