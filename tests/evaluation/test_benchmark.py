@@ -21,15 +21,15 @@ from made_evaluation import (
 from scipy.spatial import procrustes
 
 from humanmesh.body.model import BodyModel
-from humanmesh.body.skeletons import LSP_14
+from humanmesh.body.skeletons import COCOPLUS_19, LSP_14
 from humanmesh.data.readers import ReadReport
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation.benchmark import evaluate, some_of
-from humanmesh.evaluation.cases import load_cases
+from humanmesh.evaluation.cases import Truth3D, load_cases
 from humanmesh.evaluation.measuring import TruthBodies
 from humanmesh.evaluation.predictions import FilePredictor, PredictionFile, read_predictions
 from humanmesh.evaluation.protocols import PROTOCOLS, protocol_by_name
-from humanmesh.evaluation.results import Result, action_means
+from humanmesh.evaluation.results import Result, action_means, by_quantity
 from humanmesh.evaluation.tables import markdown_table, rows_of, text_table
 from made_body import made_body
 from photo_layouts import H36M, LSP, MPI_17, points, points_3d, write_h36m_npz, write_mpi_test
@@ -255,6 +255,24 @@ def test_a_result_is_json_and_markdown(tmp_path):
     assert lines[0].startswith("| system | PCK@0.05 [%] |")
     assert result.protocol.sentence in lines[-3]
     assert "left and right swapped" in lines[-1]
+
+
+def test_errors_are_told_apart_by_the_distance_from_the_camera(tmp_path):
+    data = write_synthetic(tmp_path / "people.pt", people=4)
+    everyone = cases_of("synthetic", data)
+    points = np.stack([case.truth_3d.points for case in everyone])
+    near = [replace(case, truth_3d=Truth3D(case.truth_3d.points - [0, 0, 2.0 * (row < 2)], case.truth_3d.weights))
+            for row, case in enumerate(everyone)]  # fmt: skip
+    points[2:, 3] += [0.19, 0, 0]  # one of the 14 joints of the far ones
+    guess = PredictionFile(joints_3d=points.astype(np.float32), skeleton=COCOPLUS_19)
+    protocol = replace(PROTOCOLS["synthetic"], tasks=("pose",))
+    result = evaluate(near, FilePredictor("theirs", guess, near), protocol, TruthBodies({}))
+    bins = by_quantity(result)["distance"]
+    assert sum(count for _, _, count in bins) == 4
+    assert bins[0][0] < 3 < bins[-1][0]
+    assert bins[0][1] == pytest.approx(0, abs=1e-3)
+    assert bins[-1][1] > 10
+    assert result.as_json()["by_quantity"]["distance"][0]["people"] == 1
 
 
 @pytest.mark.data

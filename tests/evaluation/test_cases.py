@@ -11,9 +11,12 @@ from PIL import Image
 
 from humanmesh.body.skeletons import COCOPLUS_19, H36M_17, SIX_PARTS
 from humanmesh.data.readers import ReadReport
+from humanmesh.data.shards import write_shards
 from humanmesh.errors import BadInputError, MissingAssetError
-from humanmesh.evaluation.cases import DATA_SETS, Case, is_selected, load_cases, part_order
+from humanmesh.evaluation.cases import DATA_SETS, Case, is_selected, load_cases, part_order, protocol_on
 from humanmesh.evaluation.protocols import PROTOCOLS
+from humanmesh.evaluation.published import published_beside
+from made_samples import made_sample
 from photo_layouts import write_h36m_npz, write_lsp, write_pw3d
 
 
@@ -161,3 +164,39 @@ def test_a_file_that_holds_no_synthetic_people_is_refused(tmp_path):
     torch.save({"images": torch.zeros(1)}, tmp_path / "b.pt")
     with pytest.raises(BadInputError, match="no keypoints_2d"):
         load_cases(PROTOCOLS["synthetic"], tmp_path / "b.pt", ReadReport())
+
+
+def write_two_people(folder: Path, name: str) -> Path:
+    write_shards([made_sample(number, 96, "mine") for number in range(2)], folder, name)
+    return folder / f"{name}-00000.tar"
+
+
+def test_a_tar_and_its_folder_are_measured_alike(tmp_path):
+    tar = write_two_people(tmp_path, "mine_held_out")
+    write_two_people(tmp_path, "mine")  # for training
+    one, other = cases_of("shards-pck", tar), cases_of("shards-pck", tmp_path)
+    assert [case.record for case in one] == [case.record for case in other] == ["mine/0", "mine/1"]
+    assert one[0].load_pixels().shape == (3, 96, 96)
+    np.testing.assert_allclose(one[1].keypoints_2d, made_sample(1, 96).keypoints_2d, atol=1e-4)
+    assert one[0].truth_3d is not None
+    assert one[0].body is not None
+
+
+def test_two_held_out_sets_in_a_folder_are_refused_by_name(tmp_path):
+    for name in ("a_held_out", "b_held_out"):
+        tar = write_two_people(tmp_path, name)
+    with pytest.raises(BadInputError, match=r"2 \(a_held_out, b_held_out\).*Name a tar"):
+        cases_of("shards-pck", tmp_path)
+    assert protocol_on(PROTOCOLS["shards-pck"], tar).file == "b_held_out"
+    assert "people of b_held_out" in protocol_on(PROTOCOLS["shards-pck"], tar).sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "has_published"), [("person_keypoints_val2017.json", True), ("mine.json", False)]
+)
+def test_published_figures_stand_beside_the_official_file_alone(tmp_path, name, has_published):
+    (tmp_path / name).write_text("{}")
+    protocol = protocol_on(PROTOCOLS["coco-pck"], tmp_path)
+    assert bool(published_beside(protocol)) is has_published
+    assert (f"people of {name}" in protocol.sentence) is not has_published
+    assert protocol_on(PROTOCOLS["lspet-pck"], tmp_path) == PROTOCOLS["lspet-pck"]

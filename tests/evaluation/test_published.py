@@ -12,7 +12,7 @@ NAMES = {
 
 
 def figures(system: str, protocol: str) -> dict[str, float]:
-    return next(row.figures for row in published_beside(protocol) if row.system == system)
+    return next(row.figures for row in published_beside(PROTOCOLS[protocol]) if row.system == system)
 
 
 def test_every_row_has_a_protocol_a_source_and_names_of_ours():
@@ -46,5 +46,5 @@ def test_the_papers_row_of_3dhp_has_its_figures_before_and_after_alignment():
 
 
 def test_our_own_hold_outs_have_no_published_rows():
-    assert not published_beside("lspet-pck")
-    assert not published_beside("synthetic")
+    assert not published_beside(PROTOCOLS["lspet-pck"])
+    assert not published_beside(PROTOCOLS["synthetic"])

@@ -65,7 +65,7 @@ def run(arguments: Arguments) -> int:
     """
     from humanmesh.data.readers import ReadReport
     from humanmesh.evaluation.benchmark import evaluate, some_of
-    from humanmesh.evaluation.cases import load_cases
+    from humanmesh.evaluation.cases import load_cases, protocol_on
     from humanmesh.evaluation.protocols import protocol_by_name
     from humanmesh.evaluation.tables import text_table
     from humanmesh.files.writing import output_folder
@@ -75,6 +75,7 @@ def run(arguments: Arguments) -> int:
     folder = None if arguments.report is None else output_folder(arguments.report)
     report = ReadReport()
     everyone = load_cases(protocol, arguments.data, report)
+    protocol = protocol_on(protocol, arguments.data)
     predictor, bodies = _system(arguments, everyone)
     cases, protocol = some_of(everyone, protocol, arguments.limit)
     with PatientBar("people") as bar:

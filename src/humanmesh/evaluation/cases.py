@@ -28,6 +28,7 @@ from humanmesh.data.readers import (
     read_pw3d,
     read_spin,
 )
+from humanmesh.data.shards import HELD_OUT, ShardSource, data_sets_in
 from humanmesh.data.splits import HOLD_OUTS
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.evaluation.protocols import Protocol, Selection
@@ -113,6 +114,16 @@ def load_cases(protocol: Protocol, path: Path, report: ReadReport) -> list[Case]
             f"{path}, of which {report.kept} people were read", found, f"Wanted is:\n{data_set.layout}"
         )
     return cases
+
+
+def protocol_on(protocol: Protocol, path: Path) -> Protocol:
+    """The protocol as it measures these files: one of another name than the official one is named in its sentence."""
+    if protocol.data_set == "shards":
+        return replace(protocol, file=_shards_at(path).name)
+    if not protocol.official_file:
+        return protocol
+    name = _coco_file(path).name
+    return protocol if name == protocol.official_file else replace(protocol, file=name)
 
 
 def check_layout(data_set: DataSet, path: Path) -> None:
@@ -222,8 +233,48 @@ def _read_exercises(path: Path, report: ReadReport) -> list[Case]:
 
 
 def _read_coco(path: Path, report: ReadReport) -> list[Case]:
-    return _cases(
-        read_coco(_only_file(path, "*.json", "annotations/person_keypoints_*.json"), None, _ALL, report)
+    return _cases(read_coco(_coco_file(path), None, _ALL, report))
+
+
+def _coco_file(path: Path) -> Path:
+    return _only_file(path, "*.json", "annotations/person_keypoints_*.json")
+
+
+def _shards_at(path: Path) -> ShardSource:
+    """The data set that a tar belongs to, or the one of a folder: the held-out one where there are several."""
+    found = data_sets_in(path if path.is_dir() else path.parent)
+    if path.is_file():
+        found = {name: paths for name, paths in found.items() if path in paths}
+    held_out = {name: paths for name, paths in found.items() if name.endswith(HELD_OUT)}
+    chosen = held_out or found
+    if len(chosen) != 1:
+        names = ", ".join(chosen) or "none"
+        remedy = f"Name a tar of one, such as {path}/NAME{HELD_OUT}-00000.tar."
+        raise BadInputError(f"{path}: one packed data set was wanted", f"{len(chosen)} ({names})", remedy)
+    ((name, paths),) = chosen.items()
+    return ShardSource(name, paths)
+
+
+def _read_shards(path: Path, report: ReadReport) -> list[Case]:
+    source = _shards_at(path)
+    report.kept += len(source)
+    return [_case_of_shard(source, row) for row in range(len(source))]
+
+
+def _case_of_shard(source: ShardSource, row: int) -> Case:
+    sample = source[row]
+    truth = Truth3D(sample.keypoints_3d, sample.weights_3d) if sample.weights_3d.any() else None
+    is_known = sample.pose_weight > 0 and sample.shape_weight > 0
+    return Case(
+        record=f"{sample.source}/{sample.record}",
+        load_pixels=lambda: pixels_of_array(source[row].image.transpose(1, 2, 0)),
+        skeleton=COCOPLUS_19,
+        keypoints_2d=sample.keypoints_2d,
+        weights_2d=sample.weights_2d,
+        box=sample.box,
+        truth_3d=truth,
+        body=TruthBody(None, sample.pose, sample.shape) if is_known else None,
+        image=f"{sample.source}/{sample.record}",
     )
 
 
@@ -444,6 +495,12 @@ DATA_SETS: dict[str, DataSet] = {
         (),
         "  annotations/person_keypoints_val2017.json\n  val2017/000000000139.jpg ...",
         "cocodataset.org",
+    ),
+    "shards": DataSet(
+        _read_shards,
+        ("*.tar",),
+        "  NAME_held_out-00000.tar ...   of one packed data set",
+        "humanmesh data pack",
     ),
     "spin": DataSet(
         lambda path, report: _cases(read_spin(_only_file(path, "*.npz"), None, _ALL, report)),

@@ -154,6 +154,21 @@ def _hidden_share(cases: Sequence[Case]) -> Float[Tensor, "people"]:
     return torch.tensor([float((case.weights_2d <= 0).mean()) for case in cases])
 
 
+_NEAREST = 0.3
+"""Metres; whose truth lies nearer, or behind the camera, stands about its own root and not before the camera."""
+
+
+def _distances(cases: Sequence[Case]) -> Float[Tensor, "people"]:
+    """Mean depth of the known joints, metres; NaN where the truth does not tell."""
+    depths = []
+    for case in cases:
+        truth = case.truth_3d
+        known = None if truth is None else truth.points[truth.weights > 0, 2]
+        depth = float("nan") if known is None or not len(known) else float(known.mean())
+        depths.append(depth if depth > _NEAREST else float("nan"))
+    return torch.tensor(depths)
+
+
 def _measure_pose(batch: _Batch) -> Rows:
     predicted, truth, weights = _joints_3d(batch)
     errors = metrics.point_errors(predicted, truth)
@@ -260,6 +275,7 @@ def measure(cases: Sequence[Case], prediction: Prediction, protocol: Protocol, b
         "score": prediction.scores.detach().cpu(),
         "hidden": _hidden_share(cases),
         "size": metrics.box_side(keypoint_boxes(cases, protocol)),
+        "distance": _distances(cases),
     }
     for function in dict.fromkeys(_MEASURES[task] for task in protocol.tasks):
         rows |= function(batch)

@@ -93,6 +93,10 @@ class Protocol:
     """Tags that name a sequence: frames of one are not independent, and count as one sample in intervals."""
     action: str = ""
     """Tag by which means are listed and averaged once more: over sequences, then over actions."""
+    official_file: str = ""
+    """Name of the file that others measured; empty where the layout alone says that it is theirs."""
+    file: str = ""
+    """Name of the file that is measured, where it is another: then no published figure can stand beside it."""
     note: str = ""
     """What else a reader must know."""
 
@@ -104,6 +108,8 @@ class Protocol:
             parts.append(f"root: {' and '.join(self.root)}")
         parts += [_TASK_SENTENCES[task].format(size=_SIZE_SENTENCES[self.size]) for task in self.tasks]
         parts += [f"truth: {self.truth}", f"crop: {_CROP_SENTENCES[self.crop]}", self.selection.sentence]
+        if self.file:
+            parts.append(f"people of {self.file}")
         if self.note:
             parts.append(self.note)
         return f"{self.name}: {'; '.join(parts)}."
@@ -252,6 +258,16 @@ _COCO = Protocol(
     size="data set's box",
     minimum_weight=0.5,
     crop="data set's box",
+    official_file="person_keypoints_val2017.json",
+)
+_SHARDS = Protocol(
+    "shards-pck",
+    "shards",
+    ("keypoints",),
+    Selection("people of packed tars with at least 6 annotated joints", minimum_joints=6),
+    joints=COCOPLUS_19.joints,
+    thresholds=(0.05, 0.1, 0.2),
+    truth="annotated joints, in pictures as they were packed",
 )
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -271,8 +287,9 @@ PROTOCOLS: dict[str, Protocol] = {
         _3DPW,
         _LSP,
         _COCO,
-        replace(_COCO, name="posetrack-pck"),
-        replace(_COCO, name="lspet-pck-box", data_set="spin", joints=LSP_14.joints),
+        replace(_COCO, name="posetrack-pck", official_file="posetrack18_val.json"),
+        replace(_COCO, name="lspet-pck-box", data_set="spin", joints=LSP_14.joints, official_file=""),
+        _SHARDS,
     )
 }
 

@@ -6,6 +6,8 @@ ours is a landmark, not a race on one track.
 
 from dataclasses import dataclass
 
+from humanmesh.evaluation.protocols import Protocol
+
 
 @dataclass(frozen=True)
 class Published:
@@ -107,6 +109,6 @@ PUBLISHED: tuple[Published, ...] = (
 )  # fmt: skip
 
 
-def published_beside(protocol: str) -> list[Published]:
-    """The printed rows that come nearest to a protocol, in the order of their years."""
-    return [row for row in PUBLISHED if protocol in row.protocols]
+def published_beside(protocol: Protocol) -> list[Published]:
+    """The printed rows that come nearest to a protocol, in the order of their years; none for people of another file."""
+    return [] if protocol.file else [row for row in PUBLISHED if protocol.name in row.protocols]

@@ -74,12 +74,24 @@ class Result:
             "plausibility": [_figure_json(figure) for figure in self.plausibility],
             "by_action": _rounded_all(self.by_action),
             "by_joint": _rounded_all(self.by_joint),
+            "by_quantity": _quantities_json(self),
         }
 
 
 def _figure_json(figure: Figure) -> dict[str, Any]:
     plain = {"name": figure.name, "value": _rounded(figure.value), "unit": figure.unit}
     return plain if figure.interval is None else plain | {"interval_95": _interval_json(figure.interval)}
+
+
+def _quantities_json(result: Result) -> dict[str, Any]:
+    """What stands in the report's plots, as numbers."""
+    error = person_errors(result).label
+    return {
+        name: [
+            {"mean": _rounded(mean), error: _rounded(value), "people": count} for mean, value, count in bins
+        ]
+        for name, bins in by_quantity(result).items()
+    }
 
 
 def _rounded(value: float) -> float | None:
@@ -364,6 +376,11 @@ class PersonErrors:
     values: Float64[Tensor, "people"]
     """NaN where there is no prediction."""
 
+    @property
+    def label(self) -> str:
+        """Name and unit."""
+        return f"{self.name} [{self.unit}]"
+
 
 def person_errors(result: Result) -> PersonErrors:
     """What the protocol's first task measures, person by person."""
@@ -377,6 +394,22 @@ def person_errors(result: Result) -> PersonErrors:
     counts = rows["mask_counts"]
     hit, union = counts[:, 3], counts[:, 1:4].sum(1)
     return PersonErrors("1 - IoU of the silhouette", "%", 100 * (1 - hit / union))
+
+
+QUANTITIES = {
+    "distance": "distance from the camera [m]",
+    "size": "longer side of the box of the keypoints [pixels]: the nearer, the larger",
+    "hidden": "share of joints without annotation",
+    "score": "score that the system gives itself",
+}
+"""Rows by which errors are told apart -> what they say."""
+
+
+def by_quantity(result: Result) -> dict[str, list[tuple[float, float, int]]]:
+    """`by_share` for each of `QUANTITIES` that differs between people."""
+    errors = person_errors(result).values
+    bins = {name: by_share(errors, result.rows[name]) for name in QUANTITIES}
+    return {name: shares for name, shares in bins.items() if len({amount for amount, _, _ in shares}) > 1}
 
 
 def by_share(

@@ -43,7 +43,7 @@ def rows_of(results: Sequence[Result]) -> list[list[str]]:
         *(f"{figure.name} [{figure.unit}]" if figure.unit else figure.name for figure in figures),
     ]
     ours = [[result.system, *(figure_text(figure) for figure in result.figures)] for result in results]
-    published = [_published_row(row, figures) for row in published_beside(results[0].protocol.name)]
+    published = [_published_row(row, figures) for row in published_beside(results[0].protocol)]
     return [header, *ours, *published]
 
 
@@ -64,7 +64,7 @@ def text_table(results: Sequence[Result]) -> str:
         ]
         if result.plausibility:
             lines += ["", plausibility_text(result)]
-    beside = published_beside(results[0].protocol.name)
+    beside = published_beside(results[0].protocol)
     names = [figure.name for figure in results[0].figures]
     if beside:
         lines += ["", "Published, each measured by its authors:"]
