@@ -8,7 +8,17 @@ import torch
 import trimesh
 
 from humanmesh.render.overlay import PERSON_COLORS, Look
-from humanmesh.render.turntable import FRONT, GROUND, SIDE, TOP, View, captioned, turntable, view_people
+from humanmesh.render.turntable import (
+    FRONT,
+    GROUND,
+    SIDE,
+    TOP,
+    View,
+    captioned,
+    fitted,
+    turntable,
+    view_people,
+)
 
 FAST = Look(opacity=1.0, samples=1)
 SIZE = (60, 60)
@@ -119,3 +129,13 @@ def test_a_caption_stands_above_and_is_cut_at_the_edge():
     assert float(short[:, strip].min()) < 0.5
     assert bool((cut[:, strip, -2:] == 1).all()), "the caption runs over the edge"
     assert bool((captioned(picture, "")[:, strip] == 1).all())
+
+
+@pytest.mark.parametrize("size", [(20, 40), (40, 20), (37, 200)])
+def test_a_fitted_picture_is_whole_in_the_middle_of_a_square(size):
+    picture = torch.zeros(3, *size)
+    square = fitted(picture, 50)
+    assert square.shape == (3, 50, 50)
+    wide, tall = extent(square)
+    assert max(wide, tall) == 50
+    assert wide / tall == pytest.approx(size[1] / size[0], rel=0.06)

@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
         "humanmesh.cli.train_lifting", "Train the lifting network that is compared with."
     ),
     "fit": Command("humanmesh.cli.fit", "Fit a body to keypoints of OpenPose, COCO or MMPose."),
+    "render": Command("humanmesh.cli.render", "Draw found people from all sides: views, turntables, sheets."),
     "doctor": Command("humanmesh.cli.doctor", "Show versions, devices, files and their licences."),
 }
 

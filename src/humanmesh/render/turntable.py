@@ -103,6 +103,19 @@ def _rotation(view: View) -> Float[Tensor, "3 3"]:
     return about_horizontal @ about_vertical
 
 
+def fitted(picture: Float[Tensor, "3 height width"], side: int) -> Float32[Tensor, "3 side side"]:
+    """The whole picture in the middle of a square of plain ground."""
+    share = side / max(picture.shape[1:])
+    tall, wide = (max(1, round(share * length)) for length in picture.shape[1:])
+    small = torch.nn.functional.interpolate(
+        picture.float()[None], (tall, wide), mode="bilinear", antialias=True
+    )[0]
+    square = torch.tensor(GROUND)[:, None, None].repeat(1, side, side)
+    top, left = (side - tall) // 2, (side - wide) // 2
+    square[:, top : top + tall, left : left + wide] = small
+    return square
+
+
 def captioned(
     picture: Float[Tensor, "3 height width"], caption: str, font_size: int = 16
 ) -> Float32[Tensor, "3 tall width"]:
