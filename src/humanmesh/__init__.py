@@ -18,7 +18,11 @@ __all__ = ["HumanMeshError", "load", "load_body"]
 
 
 def load(
-    weights: str | Path | None = None, body: str | Path = "anny", device: str | None = None
+    weights: str | Path | None = None,
+    body: str | Path = "anny",
+    device: str | None = None,
+    precision: str = "float32",
+    detector: str | Path | None = None,
 ) -> "Recoverer":
     """A `Recoverer`: give it photos, and it gives people.
 
@@ -26,10 +30,13 @@ def load(
         weights: a checkpoint; the bundled one where None.
         body: "anny", the free body that is bundled, or the path of an SMPL file.
         device: torch's name of a device; a GPU where there is one, else the processor.
+        precision: "float32" or "bfloat16", the arithmetic of the network.
+        detector: who finds the people: "rt-detr" (extra `detect`), or the folder of such a model; the bundled finder
+            where None.
     """
     from humanmesh import inference  # torch takes a second to import: not before it is needed
 
-    return inference.load(weights, body, device)
+    return inference.load(weights, body, device, precision, detector)
 
 
 def load_body(name_or_path: str | Path) -> "BodyModel":

@@ -27,12 +27,15 @@ from humanmesh.files import images, meshes
 from humanmesh.files.assets import asset_path, weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_recovery
+from humanmesh.files.detectors import BoxDetector, load_detector
 from humanmesh.files.finders import load_finder
 from humanmesh.files.rig_names import bone_names
 from humanmesh.geometry import crops
 from humanmesh.geometry.cameras import (
     PerspectiveCamera,
+    PhotoCamera,
     WeakPerspectiveCamera,
+    centred_camera,
     default_focal_length,
     translation_camera_from_body,
 )
@@ -40,22 +43,31 @@ from humanmesh.geometry.placement import translation_of_best_fit
 from humanmesh.geometry.rotations import matrix_to_axis_angle
 from humanmesh.network.finder import PersonFinder
 from humanmesh.network.recovery import Recovery, RecoveryOutput
+from humanmesh.tracking import Sight, distinct
 
 DEFAULT_WEIGHTS = "weights_default.safetensors"
 FINDER_WEIGHTS = "weights_finder.safetensors"
 SMALLEST_BOX = 4
 """Pixels on each side of a box."""
 
-CROP_MARGIN = 1.25
-"""Side of the crop in units of the longer side of the box of the keypoints, as in training."""
 FOUND_MARGIN = 1.5
-"""The same for the first crop of a person found without a box, whose box is less sure."""
+"""Side of the first crop of a person found without a box in units of the longer side of the box of the keypoints, which is
+less sure than a given one (`crops.KEYPOINTS_MARGIN`)."""
 KEYPOINTS_OF_BODY = 0.92
 """Longer side of the box of the keypoints in units of that of the whole body: soles, finger tips and hair lie outside."""
 REFINEMENTS = 1
 """Times that the crop of a person found without a box is drawn again round the recovered body."""
 KEPT_CONFIDENCE = 0.8
 """Share of the confidence of the first crop that the second must keep, or the first is taken."""
+POSSIBLE_SCORE = 0.2
+"""The finder's score from which a person is looked at by a network with heat maps."""
+CONFIRMED_SCORE = 0.32
+"""Geometric mean of the finder's score and the confidence of the heat maps from which a find is a person
+(`tools/measure_people.py`)."""
+SHORTEST_FOCAL = 0.1
+"""Focal length in units of the photo's diagonal: a view of 157 degrees across it."""
+BODY_HEIGHTS = (0.3, 2.8)
+"""Metres that a given height may have."""
 SMALLEST_SCALE = 0.05
 """Crop half-widths per metre: a smaller answer is raised to it, which keeps people nearer than infinity."""
 TRUSTED_DEPTH_RATIO = 1.5
@@ -70,20 +82,6 @@ PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torc
 Photo: TypeAlias = str | Path | Image.Image | np.ndarray
 Boxes: TypeAlias = Sequence[Any] | np.ndarray
 """(x0, y0, x1, y1) each; `checked_boxes` has words for what is no box."""
-
-
-@dataclass(frozen=True)
-class PhotoCamera:
-    """The pinhole camera that a photo is taken to have."""
-
-    focal_length: float
-    """Pixels. Unless it is given, the photo's diagonal: a view of 53 degrees from corner to corner."""
-    principal_point: tuple[float, float]
-    """x, y in pixels from the photo's upper left corner; its middle."""
-
-    def project(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 2"]:
-        """Photo pixels of points in the camera frame (metres)."""
-        return self.focal_length * points[:, :2] / points[:, 2:] + np.array(self.principal_point, np.float32)
 
 
 @dataclass(frozen=True)
@@ -125,6 +123,8 @@ class Person:
     """The crop's camera."""
     photo_size: tuple[int, int]
     """Width and height in pixels."""
+    body_scale: float = 1.0
+    """Size of `body` in units of the body of that name; not 1 where a height was given."""
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = self.box.tolist()
@@ -149,6 +149,32 @@ class Person:
     def measurements(self) -> Measurements:
         """Height, girths and the like of this person's body in its rest pose (metres)."""
         return measure(self.body, torch.from_numpy(self.shape))
+
+    def scaled_to_height(self, height: float) -> "Person":
+        """The same picture of a body that is `height` metres tall.
+
+        Everything grows alike about the camera's centre, the body and its distance; pose and shape stay.
+
+        Raises:
+            BadInputError: where nobody is that tall.
+        """
+        least, most = BODY_HEIGHTS
+        if not least <= height <= most:
+            found = f"{height:g} metres"
+            raise BadInputError("Height", found, f"Give metres between {least} and {most}, such as 1.75.")
+        factor = height / self.measurements.height
+        scale, translation = self.weak_camera.scale / factor, self.weak_camera.translation
+        moved = (translation[0] * factor, translation[1] * factor)
+        return replace(
+            self,
+            body=self.body.scaled(factor),
+            body_scale=self.body_scale * factor,
+            theta=np.concatenate([[scale, *moved], self.theta[3:]]).astype(np.float32),
+            translation=factor * self.translation,
+            vertices=factor * self.vertices,
+            joints=factor * self.joints,
+            weak_camera=replace(self.weak_camera, scale=scale, translation=moved),
+        )
 
     def keypoints_3d(self, name: str) -> Float[np.ndarray, "keypoints 3"]:
         """A keypoint set by name ("lsp14", "coco17", "h36m17", "smpl24", ...); metres, camera frame.
@@ -201,11 +227,30 @@ class Person:
             keypoints_3d={name: self.keypoints_3d(name) for name in self.keypoint_sets},
             focal_length=self.camera.focal_length,
             principal_point=self.camera.principal_point,
+            pixel_aspect=self.camera.pixel_aspect,
+            body_scale=self.body_scale,
             photo_size=self.photo_size,
             photo_from_crop=self.weak_camera.photo_from_crop,
             box=self.box,
             score=self.score,
         )
+
+
+@dataclass(frozen=True)
+class _View:
+    """A photo and the camera that took it."""
+
+    photo: Float[Tensor, "3 height width"]
+    camera: PhotoCamera
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Somebody found in a photo, perhaps twice."""
+
+    person: Person
+    certainty: float
+    """How sure it is that somebody is there; the surer of two candidates stays."""
 
 
 @dataclass(frozen=True)
@@ -247,42 +292,61 @@ class Recoverer:
         *,
         crop_size: int,
         precision: str = "float32",
+        detector: BoxDetector | None = None,
     ) -> None:
         self.network = network.eval()
         self.body = body.eval()
         self.finder = None if finder is None else finder.eval()
         self.crop_size = crop_size
+        self.detector = detector
         self.device = next(network.parameters()).device
         self.arithmetic = PRECISIONS[precision]
 
     def recover(
-        self, photo: Photo, boxes: Boxes | None = None, focal_length: float | None = None
+        self,
+        photo: Photo,
+        boxes: Boxes | None = None,
+        focal_length: float | None = None,
+        *,
+        camera: PhotoCamera | None = None,
+        most: int | None = None,
     ) -> list[Person]:
         """The people in a photo.
 
         Args:
             photo: a path, a Pillow image or an (H, W, 3) uint8 RGB array.
             boxes: (x0, y0, x1, y1) in photo pixels round each whole person: one Person a box, in this order.
-                Without them the largest clear person is found; an empty list where there is none.
-            focal_length: pixels; the photo's diagonal where None.
+                Without them everybody is found who can be, the largest first; an empty list where there is nobody.
+            focal_length: pixels; where None, that of the photo's EXIF tags, or the photo's diagonal.
+            camera: the photo's camera instead, with its principal point.
+            most: keep so many people at most, the largest, of those found without boxes.
 
         Raises:
-            HumanMeshError: where the photo, a box or the focal length cannot be used.
+            HumanMeshError: where the photo, a box or the camera cannot be used.
         """
-        return self.recover_batch([photo], [boxes], focal_length)[0]
+        return self.recover_batch([photo], [boxes], focal_length, cameras=[camera], most=most)[0]
 
     def recover_batch(
         self,
         photos: Sequence[Photo],
         boxes: Sequence[Boxes | None] | None = None,
         focal_length: float | None = None,
+        *,
+        cameras: Sequence[PhotoCamera | None] | None = None,
+        most: int | None = None,
     ) -> list[list[Person]]:
-        """The people in each of several photos, of any sizes; `boxes` holds an entry for each photo.
+        """The people in each of several photos, of any sizes; `boxes` and `cameras` hold an entry for each photo.
 
         Raises:
-            HumanMeshError: where a photo, a box or the focal length cannot be used.
+            HumanMeshError: where a photo, a box or a camera cannot be used.
         """
-        return self.recover_pixels([pixels_of(photo) for photo in photos], boxes, focal_length)
+        pixels = [pixels_of(photo) for photo in photos]
+        given = _one_each("Cameras", cameras, len(photos))
+        if focal_length is None:
+            sizes = [(some.shape[2], some.shape[1]) for some in pixels]
+            tagged = [tagged_camera(photo, *size) for photo, size in zip(photos, sizes, strict=True)]
+            given = [camera or tag for camera, tag in zip(given, tagged, strict=True)]
+        return self.recover_pixels(pixels, boxes, focal_length, cameras=given, most=most)
 
     @torch.no_grad()
     def recover_pixels(
@@ -290,85 +354,109 @@ class Recoverer:
         photos: Sequence[Tensor],
         boxes: Sequence[Boxes | None] | None = None,
         focal_length: float | None = None,
+        *,
+        cameras: Sequence[PhotoCamera | None] | None = None,
+        most: int | None = None,
     ) -> list[list[Person]]:
         """The same for pixels as `files.images.read_photo` gives them: (3, H, W), RGB in [0, 1].
 
         Raises:
-            HumanMeshError: where a box or the focal length cannot be used.
+            HumanMeshError: where a box or a camera cannot be used.
         """
-        if focal_length is not None and not 0 < focal_length < math.inf:
-            remedy = "Give a positive number, or none for the photo's diagonal."
-            raise BadInputError("Focal length", f"{focal_length} pixels", remedy)
-        wanted = [None] * len(photos) if boxes is None else list(boxes)
-        if len(wanted) != len(photos):
-            remedy = "Give one list of boxes, or None, for each photo."
-            raise BadInputError("Boxes", f"{len(wanted)} lists for {len(photos)} photos", remedy)
+        if most is not None and most < 1:
+            raise BadInputError("People", f"{most} at most", "Ask for one at least.")
+        wanted = _one_each("Boxes", boxes, len(photos))
         checked = [
             None if some is None else checked_boxes(some, photo.shape[2], photo.shape[1])
             for some, photo in zip(wanted, photos, strict=True)
         ]
+        given = _one_each("Cameras", cameras, len(photos))
+        views = [
+            _View(photo, _camera(photo, focal_length, camera))
+            for photo, camera in zip(photos, given, strict=True)
+        ]
         people: list[list[Person]] = [[] for _ in photos]
-        self._recover_boxes(photos, checked, focal_length, people)
-        self._recover_found(photos, checked, focal_length, people)
+        self._recover_boxes(views, checked, people)
+        searched = [number for number, some in enumerate(checked) if some is None]
+        for number, found in zip(searched, self._recover_found([views[n] for n in searched]), strict=True):
+            people[number] = found[:most]
         return people
 
     def _recover_boxes(
-        self,
-        photos: Sequence[Tensor],
-        boxes: list[Tensor | None],
-        focal_length: float | None,
-        people: list[list[Person]],
+        self, views: list["_View"], boxes: list[Tensor | None], people: list[list[Person]]
     ) -> None:
         rows = [(number, box) for number, some in enumerate(boxes) if some is not None for box in some]
         if not rows:
             return
         all_boxes = torch.stack([box for _, box in rows])
-        side = crops.margin_crop_side(all_boxes, CROP_MARGIN * KEYPOINTS_OF_BODY)
-        matrix = crops.crop_from_photo(crops.box_center(all_boxes), side)
-        seen = _Crops(tuple(number for number, _ in rows), matrix)
+        seen = _crops_in_boxes([number for number, _ in rows], all_boxes)
         scores = None
         if not self._has_heatmaps and self.finder is not None:
-            scores = self.finder.scores_of([photos[number] for number, _ in rows], all_boxes)
-        built = self._people(photos, seen, self._ask(photos, seen), scores, focal_length)
+            scores = self.finder.scores_of([views[number].photo for number, _ in rows], all_boxes)
+        built = self._people(views, seen, self._ask(views, seen), scores)
         for (number, box), person in zip(rows, built, strict=True):
             people[number].append(replace(person, box=box.numpy()))
 
-    def _recover_found(
-        self,
-        photos: Sequence[Tensor],
-        boxes: list[Tensor | None],
-        focal_length: float | None,
-        people: list[list[Person]],
-    ) -> None:
-        searched = [number for number, some in enumerate(boxes) if some is None]
-        if not searched:
-            return
+    def _recover_found(self, views: list["_View"]) -> list[list[Person]]:
+        """Everybody in each photo, once each, the largest first."""
+        if not views:
+            return []
+        find = self._found_people if self.detector is None else self._detected_people
+        people: list[list[Person]] = []
+        for candidates in find(views):
+            sights = [Sight(one.person.keypoints_2d("coco17"), one.certainty) for one in candidates]
+            kept = [candidates[row].person for row in distinct(sights)]
+            people.append(sorted(kept, key=_box_area, reverse=True))
+        return people
+
+    def _found_people(self, views: list["_View"]) -> list[list["_Candidate"]]:
+        """Whom the bundled finder sees and the network confirms."""
         if self.finder is None:
             remedy = "Give a box round each person, or reinstall the package."
             raise MissingAssetError("person finder", FINDER_WEIGHTS, remedy)
-        everyone = self.finder.find([photos[number] for number in searched])
-        found = [(number, some[0]) for number, some in zip(searched, everyone, strict=True) if some]
+        least = POSSIBLE_SCORE if self._has_heatmaps else self.finder.person_score
+        everyone = self.finder.find([view.photo for view in views], least)
+        numbers = [number for number, some in enumerate(everyone) for _ in some]
+        found = [person for some in everyone for person in some]
+        candidates: list[list[_Candidate]] = [[] for _ in views]
         if not found:
-            return
-        numbers = tuple(number for number, _ in found)
-        keypoints = torch.stack([person.keypoints for _, person in found])
-        seen = _Crops(numbers, _crops_round(keypoints, FOUND_MARGIN))
-        answers = self._ask(photos, seen)
+            return candidates
+        seen = _Crops(
+            tuple(numbers), _crops_round(torch.stack([person.keypoints for person in found]), FOUND_MARGIN)
+        )
+        answers = self._ask(views, seen)
         for _ in range(REFINEMENTS):
-            seen, answers = self._look_again(photos, seen, answers)
-        scores = torch.tensor([person.score for _, person in found])
-        built = self._people(photos, seen, answers, scores, focal_length)
-        for number, person in zip(numbers, built, strict=True):
-            people[number].append(person)
+            seen, answers = self._look_again(views, seen, answers)
+        scores = torch.tensor([person.score for person in found])
+        certainties = (scores * answers.confidences).sqrt() if self._has_heatmaps else scores
+        least = CONFIRMED_SCORE if self._has_heatmaps else 0.0
+        for row, person in enumerate(self._people(views, seen, answers, scores)):
+            if certainties[row] >= least:
+                candidates[numbers[row]].append(_Candidate(person, float(certainties[row])))
+        return candidates
 
-    def _look_again(
-        self, photos: Sequence[Tensor], seen: _Crops, answers: _Answers
-    ) -> tuple[_Crops, _Answers]:
+    def _detected_people(self, views: list["_View"]) -> list[list["_Candidate"]]:
+        """Whom the detector sees, in its boxes."""
+        assert self.detector is not None
+        everyone = self.detector.find([view.photo for view in views])
+        numbers = [number for number, some in enumerate(everyone) for _ in some.scores]
+        candidates: list[list[_Candidate]] = [[] for _ in views]
+        if not numbers:
+            return candidates
+        boxes = torch.cat([some.boxes for some in everyone])
+        scores = torch.cat([some.scores for some in everyone])
+        seen = _crops_in_boxes(numbers, boxes)
+        built = self._people(views, seen, self._ask(views, seen), scores)
+        for number, box, score, person in zip(numbers, boxes, scores, built, strict=True):
+            candidates[number].append(_Candidate(replace(person, box=box.numpy()), float(score)))
+        return candidates
+
+    def _look_again(self, views: list["_View"], seen: _Crops, answers: _Answers) -> tuple[_Crops, _Answers]:
         """The answers for crops round the recovered bodies; the old ones where the person got lost there."""
         keypoints = crops.apply(seen.photo_from_crop, answers.keypoints_crop)
-        round_body = _crops_round(keypoints, CROP_MARGIN)
+        round_body = _crops_round(keypoints, crops.KEYPOINTS_MARGIN)
         again = _Crops(seen.photos, round_body)
-        new = self._ask(photos, again)
+        new = self._ask(views, again)
         is_lost = new.confidences < KEPT_CONFIDENCE * answers.confidences
         matrix = torch.where(is_lost[:, None, None], seen.crop_from_photo, round_body)
         kept = {
@@ -385,12 +473,12 @@ class Recoverer:
     def _has_heatmaps(self) -> bool:
         return self.network.regressor.needs_pyramid
 
-    def _ask(self, photos: Sequence[Tensor], seen: _Crops) -> _Answers:
+    def _ask(self, views: list["_View"], seen: _Crops) -> _Answers:
         parts = []
         for start in range(0, len(seen.photos), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(seen.photos)))
             pixels = [
-                crops.sample_crop(photos[seen.photos[row]], seen.crop_from_photo[row], self.crop_size)
+                crops.sample_crop(views[seen.photos[row]].photo, seen.crop_from_photo[row], self.crop_size)
                 for row in rows
             ]
             crops_seen = torch.stack(pixels).to(self.device, memory_format=torch.channels_last)
@@ -403,16 +491,17 @@ class Recoverer:
 
     def _people(
         self,
-        photos: Sequence[Tensor],
+        views: list["_View"],
         seen: _Crops,
         answers: _Answers,
         scores: Float[Tensor, "crops"] | None,
-        focal_length: float | None,
     ) -> list[Person]:
         _check_answers(answers)
-        sizes = [(photos[number].shape[2], photos[number].shape[1]) for number in seen.photos]
-        focal = [focal_length or default_focal_length(float(size[0]), float(size[1])) for size in sizes]
-        camera = PerspectiveCamera(torch.tensor(focal), torch.tensor(sizes) / 2)
+        cameras = [views[number].camera for number in seen.photos]
+        camera = PerspectiveCamera(
+            torch.tensor([one.focal_xy for one in cameras]),
+            torch.tensor([one.principal_point for one in cameras]),
+        )
         photo_from_crop = seen.photo_from_crop
         translation = _place(answers, photo_from_crop, camera)
         posed = self.body(answers.rotations.to(self.device), answers.shape.to(self.device))
@@ -423,8 +512,8 @@ class Recoverer:
         vertices = posed.vertices.cpu() + translation[:, None]
         joints = posed.joints.cpu() + translation[:, None]
         people = []
-        for row, size in enumerate(sizes):
-            photo_camera = PhotoCamera(focal[row], (size[0] / 2, size[1] / 2))
+        for row, photo_camera in enumerate(cameras):
+            height, width = views[seen.photos[row]].photo.shape[1:]
             tx, ty = answers.translation[row].tolist()
             people.append(
                 Person(
@@ -434,11 +523,11 @@ class Recoverer:
                     translation=translation[row].numpy(),
                     vertices=vertices[row].numpy(),
                     joints=joints[row].numpy(),
-                    box=box_of_points(photo_camera.project(vertices[row].numpy()), size),
+                    box=box_of_points(photo_camera.project(vertices[row].numpy()), (width, height)),
                     score=float(scores[row]),
                     camera=photo_camera,
                     weak_camera=CropCamera(float(answers.scale[row]), (tx, ty), photo_from_crop[row].numpy()),
-                    photo_size=size,
+                    photo_size=(width, height),
                 )
             )
         return people
@@ -449,6 +538,7 @@ def load(
     body: str | Path = "anny",
     device: str | torch.device | None = None,
     precision: str = "float32",
+    detector: str | Path | None = None,
 ) -> Recoverer:
     """A recoverer with the bundled weights and body, or with others.
 
@@ -458,9 +548,11 @@ def load(
         device: as PyTorch names it; a CUDA device where there is one, else the CPU, where None.
         precision: "float32", or "bfloat16", which lets a large encoder run about twice as fast on a processor or
             GPU that computes in it; body and camera stay in float32.
+        detector: who finds the people: "rt-detr" (`pip install humanmesh[detect]`), or the folder of such a model;
+            the bundled finder where None.
 
     Raises:
-        HumanMeshError: where a file is missing or damaged, or there is no such device or precision.
+        HumanMeshError: where a file is missing or damaged, or there is no such device, precision or detector.
     """
     place = _device(device)
     if precision not in PRECISIONS:
@@ -470,7 +562,14 @@ def load(
     crop_size = load_checkpoint(path).config.crop_size
     network = load_recovery(path, data).to(place, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     posed = BodyModel(data).to(place)
-    return Recoverer(network, posed, _bundled_finder(place), crop_size=crop_size, precision=precision)
+    return Recoverer(
+        network,
+        posed,
+        _bundled_finder(place),
+        crop_size=crop_size,
+        precision=precision,
+        detector=None if detector is None else load_detector(detector, place),
+    )
 
 
 def _device(name: str | torch.device | None) -> torch.device:
@@ -511,6 +610,45 @@ def pixels_of(photo: Photo) -> Float[Tensor, "3 height width"]:
     return images.pixels_of_array(photo)
 
 
+def tagged_camera(photo: Photo, width: int, height: int) -> PhotoCamera | None:
+    """The camera that the EXIF tags of a path's or a Pillow image's photo tell of; None where they do not."""
+    if isinstance(photo, str | Path):
+        focal = images.read_focal_length(photo)
+    else:
+        focal = images.focal_length_of_image(photo) if isinstance(photo, Image.Image) else None
+    return None if focal is None else centred_camera(width, height, focal)
+
+
+def _camera(photo: Tensor, focal_length: float | None, camera: PhotoCamera | None) -> PhotoCamera:
+    """The camera of a photo, of the two that may be given."""
+    height, width = photo.shape[1:]
+    if focal_length is not None and camera is not None:
+        raise BadInputError("Camera", "a focal length was given as well", "Give one of the two.")
+    return checked_camera(camera or centred_camera(width, height, focal_length), width, height)
+
+
+def checked_camera(camera: PhotoCamera, width: int, height: int) -> PhotoCamera:
+    """The camera of a photo of that many pixels.
+
+    Raises:
+        BadInputError: where it would see nearly everything before it, as with millimetres for pixels.
+    """
+    shortest = SHORTEST_FOCAL * default_focal_length(width, height)
+    if min(camera.focal_xy) < shortest:
+        found = f"{min(camera.focal_xy):g} pixels in a photo of {width} x {height}"
+        raise BadInputError("Focal length", found, f"Give pixels, not millimetres: {shortest:.0f} at least.")
+    return camera
+
+
+def _one_each(what: str, given: Sequence[Any] | None, photos: int) -> list[Any]:
+    """The entry of each photo; None for each where none were given."""
+    entries = [None] * photos if given is None else list(given)
+    if len(entries) != photos:
+        remedy = "Give one entry, or None, for each photo."
+        raise BadInputError(what, f"{len(entries)} lists for {photos} photos", remedy)
+    return entries
+
+
 def checked_boxes(boxes: Boxes, width: int, height: int, photo: str = "Photo") -> Float[Tensor, "boxes 4"]:
     """The boxes as a tensor.
 
@@ -537,6 +675,12 @@ def checked_boxes(boxes: Boxes, width: int, height: int, photo: str = "Photo") -
             remedy = f"Give a box within the photo's {width} x {height} pixels."
             raise BadInputError(name, "it lies outside the photo", remedy)
     return values
+
+
+def _crops_in_boxes(photos: Sequence[int], boxes: Float[Tensor, "crops 4"]) -> _Crops:
+    """Crops round boxes of whole bodies."""
+    side = crops.margin_crop_side(boxes, crops.KEYPOINTS_MARGIN * KEYPOINTS_OF_BODY)
+    return _Crops(tuple(photos), crops.crop_from_photo(crops.box_center(boxes), side))
 
 
 def _crops_round(keypoints: Float[Tensor, "crops keypoints 2"], margin: float) -> Float[Tensor, "crops 3 3"]:
@@ -585,6 +729,10 @@ def _check_answers(answers: _Answers) -> None:
     values = torch.cat([answers.rotations.flatten(1), answers.shape, answers.translation], 1)
     if not bool(values.isfinite().all() and answers.scale.isfinite().all()):
         raise BadInputError("Weights", "their answer is no body", "Use weights whose training went well.")
+
+
+def _box_area(person: Person) -> float:
+    return float((person.box[2] - person.box[0]) * (person.box[3] - person.box[1]))
 
 
 def box_of_points(points: Float[np.ndarray, "points 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:

@@ -209,7 +209,11 @@ def test_json_names_every_joint_and_says_its_units(person, tmp_path):
     assert list(fields["joints"]) == list(SMPL_24.joints)
     np.testing.assert_allclose(fields["joints"]["left_knee"], person.joints[4], atol=1e-6)
     np.testing.assert_allclose(fields["theta"], person.theta, atol=1e-6)
-    assert fields["camera"] == {"focal_length": 500.0, "principal_point": [160.0, 120.0]}
+    assert fields["camera"] == {
+        "focal_length": 500.0,
+        "principal_point": [160.0, 120.0],
+        "pixel_aspect": 1.0,
+    }
 
 
 def test_unknown_score_is_null_in_json(person, tmp_path):

@@ -63,6 +63,16 @@ class BodyModelData:
 
         return replace(self, **{entry.name: move(getattr(self, entry.name)) for entry in fields(self)})
 
+    def scaled(self, factor: float) -> "BodyModelData":
+        """The same body, that many times as large in every direction."""
+        pose_directions = None if self.pose_directions is None else factor * self.pose_directions
+        return replace(
+            self,
+            template=factor * self.template,
+            shape_directions=factor * self.shape_directions,
+            pose_directions=pose_directions,
+        )
+
 
 @dataclass(frozen=True)
 class BodyOutput:

@@ -1,15 +1,14 @@
-"""Recover the person in each photo.
+"""Recover the people in each photo.
 
 For every photo NAME.jpg it writes into the output folder NAME.overlay.png (the photo with the body over it, and the
-body from the side), NAME.glb and the other formats asked for; a second person's are NAME.2.glb and so on. What stands
-in them, with units and frames, is told in docs/outputs.md. A photo without a person gives no files and is no error.
+bodies from the side), NAME.glb and the other formats asked for, of the largest person; the next one's are NAME.2.glb
+and so on. What stands in them, with units and frames, is told in docs/outputs.md. A photo without a person gives no files and is no error.
 """
 
 import itertools
 import json
 import math
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_che
 import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
+from humanmesh.cli.photo_cameras import CameraChoice, SourcedCamera, camera_choice
 from humanmesh.cli.predict_video import VideoOptions, run_video, wants_video
+from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ SAMPLES = ((1_000_000, 3), (4_000_000, 2), (math.inf, 1))
 """Pixels of a photo up to which its overlay is drawn with so many samples a pixel in each direction."""
 GAP_PIXELS = 6
 """Between the photo and the side views."""
-PATIENCE = 2.0
-"""Seconds after which a progress bar shows."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,12 @@ class Arguments:
     """Folder to write to; it is made where it is missing."""
     boxes: Path | None = None
     """JSON file with boxes [x0, y0, x1, y1] in photo pixels round each whole person: {"photo.jpg": [[...], ...]}, or
-    for one photo only [[...], ...]. Without it the largest clear person of each photo is found."""
+    for one photo only [[...], ...]. Without it everybody is found who can be, the largest first."""
+    people: int | None = None
+    """Keep so many people of each photo at most, the largest of those found; all where None."""
+    detector: str | None = None
+    """Who finds the people: "rt-detr" (pip install 'humanmesh[detect]'), or the folder of such a model; the bundled
+    finder where None."""
     format: str = "glb,npz,json"
     """File formats for each person, with commas between: glb, npz, json, obj, ply, bvh; or none."""
     rig: Literal["smpl", "mixamo", "unity", "ue4", "ue5"] = "smpl"
@@ -62,7 +66,12 @@ class Arguments:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network; bfloat16 lets a ResNet run about twice as fast where the processor computes in it."""
     focal: float | None = None
-    """Focal length of the photos in pixels; the photo's diagonal where None."""
+    """Focal length of the photos in pixels; where None, what each photo's EXIF tags say, or else its diagonal."""
+    intrinsics: Path | None = None
+    """JSON file with the camera of the photos instead: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels, or
+    {"fx": ..., "fy": ..., "cx": ..., "cy": ...}."""
+    height: float | None = None
+    """Height of the people in metres; each body and its distance are scaled to it."""
     overlay: bool = True
     """Write NAME.overlay.png."""
     side_view: bool = True
@@ -109,6 +118,15 @@ class Failure:
     error: HumanMeshError
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A photo that was read."""
+
+    job: Job
+    pixels: "Tensor"
+    taken_by: SourcedCamera
+
+
 def run(arguments: Arguments) -> int:
     """Do every photo; the exit code is 1 where some of several could not be used.
 
@@ -118,27 +136,48 @@ def run(arguments: Arguments) -> int:
     from humanmesh.files.writing import output_folder
 
     if wants_video(arguments):
+        _refuse_for_films(arguments)
         return run_video(arguments)
     suffixes = suffixes_of(arguments.format)
+    choice = camera_choice(arguments.focal, arguments.intrinsics)
     jobs = _jobs(arguments)
     results: list[dict[str, Any]] = []
     failures: list[Failure] = []
-    batches = _batches(jobs, failures)
+    batches = _batches(jobs, choice, failures)
     first = next(batches, None)  # a photo that is no good is told before time goes into loading the network
     if first is not None:
         writer = Writer(arguments, output_folder(arguments.out), suffixes)
         recoverer = _load(arguments)
-        with _Progress(len(jobs)) as progress:
+        with PatientBar("photos") as bar:
             for batch in itertools.chain([first], batches):
-                boxes = [job.boxes for job, _ in batch]
-                people = recoverer.recover_pixels([pixels for _, pixels in batch], boxes, arguments.focal)
-                for (job, pixels), found in zip(batch, people, strict=True):
-                    results.append(writer.write(job, pixels, found))
-                    progress.advance()
+                for ready, people in zip(batch, _recover(recoverer, batch, arguments), strict=True):
+                    result = writer.write(ready.job, ready.pixels, people)
+                    results.append({**result, "camera": ready.taken_by.fields()})
+                    bar(len(results), len(jobs))
     tell(arguments, results, failures, len(jobs))
     if failures and len(jobs) == 1:
         raise failures[0].error
     return SOME_FAILED if failures else 0
+
+
+def _refuse_for_films(arguments: Arguments) -> None:
+    """Say so where an option of photos would be without effect."""
+    for name in ("boxes", "people", "detector", "intrinsics", "height"):
+        if getattr(arguments, name) is not None:
+            raise BadInputError(f"Option --{name}", "it is for photos, not for films", "Leave it out.")
+
+
+def _recover(recoverer: "Recoverer", batch: list[_Ready], arguments: Arguments) -> "list[list[Person]]":
+    everybody = recoverer.recover_pixels(
+        [ready.pixels for ready in batch],
+        [ready.job.boxes for ready in batch],
+        cameras=[ready.taken_by.camera for ready in batch],
+        most=arguments.people,
+    )
+    height = arguments.height
+    if height is None:
+        return everybody
+    return [[person.scaled_to_height(height) for person in people] for people in everybody]
 
 
 def suffixes_of(formats: str) -> list[str]:
@@ -220,19 +259,20 @@ def _boxes_of(file: Path | None, paths: list[Path]) -> list[list[Any] | None]:
 def _load(arguments: Arguments) -> "Recoverer":
     from humanmesh.inference import load
 
-    return load(arguments.weights, arguments.body, arguments.device, arguments.precision)
+    return load(arguments.weights, arguments.body, arguments.device, arguments.precision, arguments.detector)
 
 
-def _batches(jobs: list[Job], failures: list[Failure]) -> Iterator[list[tuple[Job, "Tensor"]]]:
+def _batches(jobs: list[Job], choice: CameraChoice, failures: list[Failure]) -> Iterator[list[_Ready]]:
     """Photos with their pixels, a few at a time; those that cannot be used go to `failures`."""
     from humanmesh.files.images import read_photo
     from humanmesh.inference import checked_boxes
 
-    batch: list[tuple[Job, Tensor]] = []
+    batch: list[_Ready] = []
     held = 0
     for job in jobs:
         try:
             pixels = read_photo(job.path)
+            taken_by = choice.of(job.path, pixels.shape[2], pixels.shape[1])
             if job.boxes is not None:
                 checked_boxes(job.boxes, pixels.shape[2], pixels.shape[1], f"Photo {job.path}")
         except HumanMeshError as error:
@@ -242,7 +282,7 @@ def _batches(jobs: list[Job], failures: list[Failure]) -> Iterator[list[tuple[Jo
         if batch and (len(batch) == BATCH_PHOTOS or held + size > BATCH_PIXELS):
             yield batch
             batch, held = [], 0
-        batch.append((job, pixels))
+        batch.append(_Ready(job, pixels, taken_by))
         held += size
     if batch:
         yield batch
@@ -273,6 +313,7 @@ class Writer:
             result["people"].append({
                 "box": [round(value, 2) for value in person.box.tolist()],
                 "score": None if math.isnan(person.score) else round(person.score, 4),
+                "translation": [round(value, 4) for value in person.translation.tolist()],
                 "files": [str(path) for path in paths],
             })
         return result
@@ -297,7 +338,8 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     faces = torch.from_numpy(people[0].faces)
     vertices = torch.stack([torch.from_numpy(person.vertices) for person in people])
     look = Look(samples=samples)
-    pictures = [draw_people(pixels, vertices, faces, camera.focal_length, camera.principal_point, look=look)]
+    focal = torch.tensor(camera.focal_xy)
+    pictures = [draw_people(pixels, vertices, faces, focal, camera.principal_point, look=look)]
     if has_side_view:
         look = Look(opacity=1.0, samples=samples)
         gap = torch.ones(3, height, GAP_PIXELS)
@@ -337,33 +379,3 @@ def _sentence(result: dict[str, Any]) -> str:
     written = ", ".join(Path(file).name for file in files if file)
     count = "1 person" if len(people) == 1 else f"{len(people)} people"
     return f"{result['photo']}: {count} (score {scores}) -> {written or 'no files'}"
-
-
-class _Progress:
-    """A bar on standard error, from the moment when patience ends; none where nobody looks."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.done = 0
-        self.start = time.monotonic()
-        self.bar: Any = None
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def advance(self) -> None:
-        """One more photo is done."""
-        self.done += 1
-        if self.bar is None and time.monotonic() - self.start > PATIENCE and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar = Progress(console=Console(stderr=True), transient=True)
-            self.task = self.bar.add_task("photos", total=self.total)
-            self.bar.start()
-        if self.bar is not None:
-            self.bar.update(self.task, completed=self.done)

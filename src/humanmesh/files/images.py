@@ -1,9 +1,11 @@
 """Photos in, pictures out. Pixels are RGB, sRGB-coded, in [0, 1]."""
 
 import io
+import math
 import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,15 @@ LARGEST_AREA = 89_478_485
 """Pixels; Pillow's own guard against files that unpack to fill the memory (a quarter of a gigabyte of RGB)."""
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 """What a folder is searched for."""
+
+FILM_DIAGONAL = math.hypot(36.0, 24.0)
+"""Millimetres of 35 mm film, which EXIF's equivalent focal length refers to (CIPA DCG-001)."""
+SANE_EQUIVALENTS = (8.0, 1200.0)
+"""Millimetres: fields of view of 140 to 2 degrees across the diagonal. What lies outside is no pinhole camera's photo."""
+_UNIT_MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+"""EXIF's FocalPlaneResolutionUnit."""
+_UNCUT = 0.02
+"""Share by which the shape of a photo may differ from the one that its camera noted."""
 
 _SAVE_AS = "Save it as PNG, JPEG or WebP."
 _UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, EOFError, Image.DecompressionBombError)
@@ -118,6 +129,57 @@ def _rgb_pixels(image: Image.Image) -> Float[Tensor, "3 height width"]:
         grey = torch.from_numpy(np.asarray(image).astype(np.float32)).div_(65535).clamp_(0, 1)
         return grey.expand(3, -1, -1).contiguous()
     return pixels_of_array(np.asarray(_to_srgb(_over_white(image))))
+
+
+def read_focal_length(path: Path | str) -> float | None:
+    """Focal length in pixels by the EXIF tags of a photo; None where there are none, or none that can be."""
+    try:
+        with Image.open(path) as image:
+            return focal_length_of_image(image)
+    except _UNREADABLE:
+        return None
+
+
+def focal_length_of_image(image: Image.Image) -> float | None:
+    """The same of a Pillow image, for as many pixels as it has.
+
+    The equivalent of 35 mm film counts first, over the diagonal; then the focal length with the density of the
+    sensor's pixels. A photo that was cut after it was taken, or a lens that is no pinhole's, gives None.
+    """
+    try:
+        tags = dict(image.getexif().get_ifd(ExifTags.IFD.Exif))
+    except _UNREADABLE:
+        return None
+    diagonal = math.hypot(*image.size)
+    noted = [
+        _positive(tags.get(tag)) for tag in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+    ]
+    if all(noted) and abs(noted[0] / noted[1] * image.height / image.width - 1) > _UNCUT:
+        return None
+    equivalent = _positive(tags.get(ExifTags.Base.FocalLengthIn35mmFilm))
+    equivalent = equivalent or _equivalent_by_sensor(tags, noted[0] or image.width, image)
+    least, most = SANE_EQUIVALENTS
+    return equivalent / FILM_DIAGONAL * diagonal if least <= equivalent <= most else None
+
+
+def _equivalent_by_sensor(tags: dict[int, Any], width: float, image: Image.Image) -> float:
+    """Millimetres on 35 mm film, 0 where the tags do not say; `width` in pixels when the density was noted."""
+    focal = _positive(tags.get(ExifTags.Base.FocalLength))
+    density = _positive(tags.get(ExifTags.Base.FocalPlaneXResolution))
+    unit = _UNIT_MILLIMETRES.get(tags.get(ExifTags.Base.FocalPlaneResolutionUnit, 2), 0.0)
+    if not (focal and density and unit):
+        return 0.0
+    sensor_width = width * unit / density  # millimetres
+    return focal * FILM_DIAGONAL / (sensor_width * math.hypot(*image.size) / image.width)
+
+
+def _positive(value: Any) -> float:
+    """The number, 0 where it is none, unknown or not positive."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ArithmeticError):
+        return 0.0
+    return number if 0 < number < math.inf else 0.0
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -55,6 +55,10 @@ class PersonRecord:
     """x0, y0, x1, y1 in photo pixels."""
     score: float
     """In [0, 1]; NaN (null in JSON) where nothing measured it."""
+    pixel_aspect: float = 1.0
+    """Focal length in y over that in x."""
+    body_scale: float = 1.0
+    """Size of `body` in units of the body of that name."""
     bones: tuple[str, ...] = SMPL_24.joints
     """Names of the 24 joints in GLB and BVH files (`files.rig_names`)."""
 
@@ -97,7 +101,10 @@ def writer_of(suffix: str) -> Callable[[Path | str, PersonRecord], None]:
 
 
 def _save_glb(path: Path | str, person: PersonRecord) -> None:
-    write_glb(path, [person.rig()], photo_camera(person.focal_length, *person.photo_size))
+    width, height = person.photo_size
+    # A glTF camera has square pixels: the photo's are made so by stretching it in x.
+    focal_y, stretched = person.focal_length * person.pixel_aspect, round(width * person.pixel_aspect)
+    write_glb(path, [person.rig()], photo_camera(focal_y, stretched, height))
 
 
 def _save_bvh(path: Path | str, person: PersonRecord) -> None:
@@ -155,6 +162,8 @@ def arrays_of(person: PersonRecord) -> dict[str, np.ndarray]:
         "joint_parents": np.array(person.body.parents, dtype=np.int32),
         "focal_length": np.array(person.focal_length, np.float32),
         "principal_point": np.array(person.principal_point, np.float32),
+        "pixel_aspect": np.array(person.pixel_aspect, np.float32),
+        "body_scale": np.array(person.body_scale, np.float32),
         "photo_size": np.array(person.photo_size, np.int32),
         "photo_from_crop": person.photo_from_crop,
         "box": person.box,
@@ -171,10 +180,15 @@ def fields_of(person: PersonRecord) -> dict[str, Any]:
         "units": {"length": "metre", "angle": "radian", "photo": "pixel", "shape": "standard deviation"},
         "frame": "photo camera: x right, y down, z forward; body: y up, x to the person's left, z forward",
         "body": person.body.name,
+        "body_scale": person.body_scale,
         "score": None if math.isnan(person.score) else person.score,
         "box": person.box.tolist(),
         "photo": {"width": person.photo_size[0], "height": person.photo_size[1]},
-        "camera": {"focal_length": person.focal_length, "principal_point": list(person.principal_point)},
+        "camera": {
+            "focal_length": person.focal_length,
+            "principal_point": list(person.principal_point),
+            "pixel_aspect": person.pixel_aspect,
+        },
         "weak_camera": {
             "scale": scale,
             "translation": [tx, ty],

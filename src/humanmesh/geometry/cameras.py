@@ -3,9 +3,12 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from humanmesh.errors import BadInputError
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,71 @@ class WeakPerspectiveCamera:
 class PerspectiveCamera:
     """Pinhole camera of a whole photo, without distortion."""
 
-    focal_length: Float[Tensor, "batch"]
-    """Pixels, the same in x and y."""
+    focal_length: Float[Tensor, "batch"] | Float[Tensor, "batch 2"]
+    """Pixels; two where they differ in x and y."""
     principal_point: Float[Tensor, "batch 2"]
     """Pixels from the photo's upper left corner."""
+
+    @property
+    def focal_xy(self) -> Float[Tensor, "batch 2"]:
+        """Focal length in x and in y, pixels."""
+        return self.focal_length.view(len(self.focal_length), -1).expand(-1, 2)
 
     def project(self, points_camera: Float[Tensor, "batch points 3"]) -> Float[Tensor, "batch points 2"]:
         """Photo pixels; meaningful for points in front of the camera (z > 0)."""
         scaled = points_camera[..., :2] / points_camera[..., 2:]
-        return self.focal_length[:, None, None] * scaled + self.principal_point[:, None]
+        return self.focal_xy[:, None] * scaled + self.principal_point[:, None]
+
+
+@dataclass(frozen=True)
+class PhotoCamera:
+    """The pinhole camera that a photo is taken to have, in plain numbers.
+
+    Raises:
+        BadInputError: where a number is none, or a focal length is not positive.
+    """
+
+    focal_length: float
+    """Pixels; in x, where the pixels are not square."""
+    principal_point: tuple[float, float]
+    """x, y in pixels from the photo's upper left corner."""
+    pixel_aspect: float = 1.0
+    """Focal length in y over that in x; 1 for square pixels, which nearly all cameras have."""
+
+    def __post_init__(self) -> None:
+        if not all(0 < focal < math.inf for focal in self.focal_xy):
+            found = " and ".join(dict.fromkeys(f"{focal:g} pixels" for focal in self.focal_xy))
+            raise BadInputError("Focal length", found, "Give a positive number of pixels.")
+        if not all(map(math.isfinite, self.principal_point)):
+            x, y = self.principal_point
+            raise BadInputError("Principal point", f"({x:g}, {y:g})", "Give two numbers, in pixels.")
+
+    @property
+    def focal_xy(self) -> tuple[float, float]:
+        """Focal length in x and in y, pixels."""
+        return self.focal_length, self.focal_length * self.pixel_aspect
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "3 3"]:
+        """The matrix of intrinsics: photo pixels (times z) from metres in the camera frame."""
+        (fx, fy), (cx, cy) = self.focal_xy, self.principal_point
+        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+    def project(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 2"]:
+        """Photo pixels of points in the camera frame (metres)."""
+        focal, principal = np.array(self.focal_xy, np.float32), np.array(self.principal_point, np.float32)
+        return focal * points[:, :2] / points[:, 2:] + principal
+
+    def enlarged(self, x: float, y: float) -> "PhotoCamera":
+        """The camera of the same photo with so many times as many pixels in x and in y."""
+        cx, cy = self.principal_point
+        return PhotoCamera(x * self.focal_length, (x * cx, y * cy), self.pixel_aspect * y / x)
+
+
+def centred_camera(width: float, height: float, focal_length: float | None = None) -> PhotoCamera:
+    """Square pixels and the principal point in the photo's middle; `default_focal_length` where none is given (pixels)."""
+    focal = default_focal_length(width, height) if focal_length is None else focal_length
+    return PhotoCamera(focal, (width / 2, height / 2))
 
 
 def default_focal_length(width: float, height: float) -> float:
@@ -52,17 +111,24 @@ def translation_camera_from_body(
 ) -> Float[Tensor, "batch 3"]:
     """Metres to add to a body so that the photo's camera sees it where the crop's camera does.
 
-    The two projections agree for points in the plane through the body's origin. Depth follows from equal
-    magnification, z = focal / (scale * half crop side): the known closed form 2 f / (s * side).
+    The two projections agree for points in the plane through the body's origin, if the pixels are square. Depth
+    follows from equal magnification, z = focal / (scale * half crop side): the known closed form 2 f / (s * side).
     """
-    half_side = (photo_from_crop[:, :2, :2].square().sum((1, 2)) / 2).sqrt()  # pixels per crop unit
-    depth = camera.focal_length / (weak.scale * half_side)
+    depth = 1 / (weak.scale * _half_crop(photo_from_crop, camera))
     origin_crop = weak.scale[:, None] * weak.translation
     origin_photo = (photo_from_crop[:, :2, :2] @ origin_crop[..., None]).squeeze(-1) + photo_from_crop[
         :, :2, 2
     ]
-    offset = (origin_photo - camera.principal_point) * (depth / camera.focal_length)[:, None]
+    offset = (origin_photo - camera.principal_point) / camera.focal_xy * depth[:, None]
     return torch.cat([offset, depth[:, None]], -1)
+
+
+def _half_crop(
+    photo_from_crop: Float[Tensor, "batch 3 3"], camera: PerspectiveCamera
+) -> Float[Tensor, "batch"]:
+    """Half the side of a crop at a depth of one metre, in metres; the quadratic mean of both sides where they differ."""
+    slopes_from_crop = photo_from_crop[:, :2, :2] / camera.focal_xy[..., None]
+    return (slopes_from_crop.square().sum((1, 2)) / 2).sqrt()
 
 
 def weak_perspective_of(
@@ -71,10 +137,9 @@ def weak_perspective_of(
     camera: PerspectiveCamera,
 ) -> WeakPerspectiveCamera:
     """The crop's camera that sees a body where the photo's does: the inverse of `translation_camera_from_body`."""
-    half_side = (photo_from_crop[:, :2, :2].square().sum((1, 2)) / 2).sqrt()
-    scale = camera.focal_length / (translation[:, 2] * half_side)
+    scale = 1 / (translation[:, 2] * _half_crop(photo_from_crop, camera))
     slopes = translation[:, :2] / translation[:, 2:]
-    origin_photo = camera.focal_length[:, None] * slopes + camera.principal_point
+    origin_photo = camera.focal_xy * slopes + camera.principal_point
     from_middle = (origin_photo - photo_from_crop[:, :2, 2])[..., None]
     origin_crop = torch.linalg.solve(photo_from_crop[:, :2, :2], from_middle).squeeze(-1)
     return WeakPerspectiveCamera(scale, origin_crop / scale[:, None])

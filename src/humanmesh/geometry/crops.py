@@ -15,6 +15,8 @@ HMR_CROP_PIXELS = 224
 """Side of the paper's crop."""
 HMR_PERSON_PIXELS = 150
 """Length in the paper's crop of the diagonal of the box of the visible keypoints."""
+KEYPOINTS_MARGIN = 1.25
+"""Side of a crop in units of the longer side of the box of the keypoints, in training, measuring and use."""
 
 
 def hmr_crop_side(box: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch"]:

@@ -17,8 +17,7 @@ def translation_of_best_fit(
     The least squares of focal * (X + tx) - u (Z + tz), with u the pixel from the principal point: linear in the
     translation, pixel errors weighted by depth. At least two points must be seen apart.
     """
-    focal = camera.focal_length[:, None]
-    u = (points_photo - camera.principal_point[:, None]).to(torch.float64) / focal[..., None]
+    u = (points_photo - camera.principal_point[:, None]).to(torch.float64) / camera.focal_xy[:, None]
     points = points_body.to(torch.float64)
     wanted = u * points[..., 2:] - points[..., :2]  # = t_xy - u t_z
     mean_u, mean_wanted = u.mean(1), wanted.mean(1)

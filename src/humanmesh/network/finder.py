@@ -14,7 +14,7 @@ from humanmesh.network.encoder import KEYPOINTS, EncoderOutput
 
 FINDER_PIXELS = 192
 """Side of the picture that the encoder looks at."""
-CANDIDATES = 5
+CANDIDATES = 16
 """People looked at in one photo, the clearest."""
 CANDIDATE_SCORE = 0.12
 """Score in the whole photo from which a person gets a closer look."""
@@ -78,8 +78,14 @@ class PersonFinder(nn.Module):
         self.person_score = person_score
 
     @torch.no_grad()
-    def find(self, photos: Sequence[Tensor]) -> list[list[FoundPerson]]:
-        """The people in each photo (3, height, width), the largest first; empty lists where there are none."""
+    def find(self, photos: Sequence[Tensor], least_score: float | None = None) -> list[list[FoundPerson]]:
+        """The people in each photo (3, height, width), the largest first; empty lists where there are none.
+
+        Args:
+            photos: RGB in [0, 1], of any sizes.
+            least_score: score from which it is a person; the finder's `person_score` where None.
+        """
+        least = self.person_score if least_score is None else least_score
         numbers, keypoints = self._candidates(photos) if photos else ([], torch.zeros(0, 17, 2))
         if not numbers:
             return [[] for _ in photos]
@@ -88,7 +94,7 @@ class PersonFinder(nn.Module):
         for row in scores.argsort(descending=True).tolist():
             person = FoundPerson(keypoints[row], float(scores[row]))
             already = people[numbers[row]]
-            if person.score >= self.person_score and not any(_is_same(person, other) for other in already):
+            if person.score >= least and not any(_is_same(person, other) for other in already):
                 already.append(person)
         return [sorted(some, key=_size, reverse=True) for some in people]
 

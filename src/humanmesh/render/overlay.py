@@ -60,7 +60,7 @@ def draw_body(
     photo: Float[Tensor, "3 height width"],
     vertices_camera: Float[Tensor, "vertices 3"],
     faces: Int[Tensor, "faces 3"],
-    focal_length: float | Float[Tensor, ""],
+    focal_length: float | Float[Tensor, "*xy"],
     principal_point: tuple[float, float] | Float[Tensor, "2"],
     face_colors: Float[Tensor, "faces 3"] | None = None,
     look: Look | None = None,
@@ -71,7 +71,7 @@ def draw_body(
         photo: sRGB in [0, 1].
         vertices_camera: metres in the photo's camera frame.
         faces: counter-clockwise seen from outside.
-        focal_length: pixels.
+        focal_length: pixels; two where they differ in x and y.
         principal_point: (x, y) in pixels.
         face_colors: sRGB in [0, 1]; clay where None.
         look: opacity, antialiasing and light.
@@ -85,7 +85,7 @@ def draw_people(
     photo: Float[Tensor, "3 height width"],
     vertices_camera: Float[Tensor, "people vertices 3"],
     faces: Int[Tensor, "faces 3"],
-    focal_length: float | Float[Tensor, ""],
+    focal_length: float | Float[Tensor, "*xy"],
     principal_point: tuple[float, float] | Float[Tensor, "2"],
     face_colors: Float[Tensor, "people faces 3"] | None = None,
     look: Look | None = None,
@@ -133,7 +133,7 @@ class _Window:
 def _scene(
     vertices: Float[Tensor, "people vertices 3"],
     faces: Int[Tensor, "faces 3"],
-    focal_length: float | Float[Tensor, ""],
+    focal_length: float | Float[Tensor, "*xy"],
     principal_point: tuple[float, float] | Float[Tensor, "2"],
     face_colors: Float[Tensor, "people faces 3"] | None,
 ) -> _Scene:
