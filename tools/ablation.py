@@ -64,6 +64,10 @@ COLUMNS = {
 
 MARKS = ("<!-- made by tools/ablation.py -->", "<!-- end -->")
 """Lines of a page between which the table stands."""
+_PICTURE = (
+    "![Rendered people and photos of free-exercise-db; each training's body over the photo and from the side]"
+    "(pictures/ablation.jpg)"
+)
 _CELL = 176
 """Side of a picture in the figure, pixels."""
 _HEADER = 22
@@ -137,8 +141,8 @@ def main(options: Options) -> None:
     picture = figure(options)
     save_jpeg(picture, folder / "ablation.jpg")
     if options.page is not None:
-        fill_page(options.page, text)
         shutil.copy(folder / "ablation.jpg", output_folder(options.page.parent / "pictures"))
+        fill_page(options.page, f"{text}\n{_PICTURE}\n")
 
 
 def configuration(mode: Mode, options: Options) -> TrainConfig:
