@@ -80,7 +80,8 @@ class Page {
   }
 
   fillNumbers() {
-    const { people, camera } = this.data;
+    const { people, camera, photo } = this.data;
+    this.switchOf("photo").closest("label").hidden = !photo;
     const count = people.length === 1 ? "1 person" : `${people.length} people`;
     const frames = this.timeline.isClip ? ` · ${this.timeline.times.length} frames` : "";
     find("summary").textContent = `${count}${frames} · ${camera.width} × ${camera.height} px`;

@@ -10,6 +10,9 @@ import { StickFigure } from "humanmesh/stick.js";
 /** Seconds within which two times are one. */
 export const SAME_TIME = 1e-4;
 
+const LINES_ON_BODY = 0.3;
+const LINES_ALONE = 0.7;
+
 /** What is drawn of one person. Metres, y up, the photo's camera at the origin looking along -z. */
 export class PersonView {
   /**
@@ -24,16 +27,18 @@ export class PersonView {
     this.bones = bonesOf(joints, skin);
     this.motion = motionOf(file, skin, joints);
     this.plain = new MeshLambertMaterial({ transparent: true });
-    this.wire = new MeshBasicMaterial({ wireframe: true });
-    // A first pass that writes depth alone keeps a body that lets the photo through from showing its own far side.
+    this.wire = new MeshBasicMaterial({ transparent: true, wireframe: true });
+    // A first pass that writes depth alone keeps bodies that let the photo through, and nets, from showing their far side.
     const depthAlone = { colorWrite: false, polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 };
     const geometry = geometryOf(file, meshOf(file.document, number), colors.parts);
     const skeleton = new Skeleton(this.bones, inverseBindsOf(file, skin));
     this.body = skinned(geometry, this.plain, skeleton);
     this.depth = skinned(geometry, new MeshBasicMaterial(depthAlone), skeleton);
-    this.depth.renderOrder = 1; // after the photo, or it would hide the photo where the body lets it through
+    this.net = skinned(geometry, this.wire, skeleton);
+    // The photo comes first (0): depth written before it would cut it away.
+    [this.depth, this.body, this.net].forEach((mesh, row) => (mesh.renderOrder = row + 1));
     this.stick = new StickFigure(this.bones, colors.joints);
-    this.group = new Group().add(this.bones[0], this.depth, this.body, this.stick.group);
+    this.group = new Group().add(this.bones[0], this.depth, this.body, this.net, this.stick.group);
     this.isShown = true;
     this.toTime(this.motion.times[0]);
   }
@@ -63,16 +68,16 @@ export class PersonView {
 
   /** @param {{body: boolean, wire: boolean, skeleton: boolean, parts: boolean, opacity: number}} style */
   dress(style) {
+    this.depth.visible = style.body || style.wire;
     this.body.visible = style.body;
-    this.body.material = style.wire ? this.wire : this.plain;
-    this.depth.visible = style.body && !style.wire;
+    this.net.visible = style.wire;
     this.stick.group.visible = style.skeleton;
+    this.plain.needsUpdate ||= this.plain.vertexColors !== style.parts;
+    this.plain.vertexColors = style.parts;
+    this.plain.color.set(style.parts ? "#ffffff" : this.color);
     this.plain.opacity = style.opacity;
-    for (const material of [this.plain, this.wire]) {
-      material.needsUpdate ||= material.vertexColors !== style.parts;
-      material.vertexColors = style.parts;
-      material.color.set(style.parts ? "#ffffff" : this.color);
-    }
+    this.wire.color.set(style.body ? "#000000" : this.color);
+    this.wire.opacity = style.body ? LINES_ON_BODY : LINES_ALONE;
   }
 
   /** Positions of the joints in this frame. */
