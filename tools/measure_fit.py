@@ -32,6 +32,8 @@ SIDE = 224
 """Pixels of the pictures."""
 FEWEST = 12
 """Keypoints in the picture that a measured person has."""
+WILD = 2
+"""Keypoints that are moved by about the person's size in one of the measurements."""
 _BONES = [
     (SMPL_24.index[f"{side}_{upper}"], SMPL_24.index[f"{side}_{lower}"])
     for side in ("left", "right")
@@ -82,10 +84,26 @@ def main() -> None:
     refined = report("fit from the network", people, lambda known: fit_from(people.body, known, start), exact)
     report("fit with the mask", people, with_mask(people, recoverer, refined.state), exact)
     rough = report("fit to noisy keypoints", people, lambda known: fit_from(people.body, known, start), noisy)
+    wild = noise.clone()
+    wild[
+        torch.arange(len(wild))[:, None], torch.rand(wild.shape[:2], generator=chance).argsort(1)[:, :WILD]
+    ] += size * torch.randn(len(wild), WILD, 2, generator=chance)
+    outliers = report(
+        "the same, two of them wild",
+        people,
+        lambda known: fit_from(people.body, known, start),
+        moved(people, wild),
+    )
     swapped = torch.randperm(len(COCOPLUS_19), generator=chance)
     wrong = seen_keypoints(exact.positions[:, swapped], exact.confidences[:, swapped], exact.camera)
     nonsense = report("fit to shuffled keypoints", people, lambda known: fit(people.body, known), wrong)
-    print_failures({"exact": mean, "refined": refined, "noisy": rough, "shuffled": nonsense})
+    print_failures({
+        "exact": mean,
+        "refined": refined,
+        "noisy": rough,
+        "two wild": outliers,
+        "shuffled": nonsense,
+    })
     print_points(people)
     print_times(people)
 

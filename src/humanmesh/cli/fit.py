@@ -17,6 +17,7 @@ from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from humanmesh.files.keypoints import BrokenRecord, KeypointRecord
@@ -93,6 +94,11 @@ def run(arguments: Arguments) -> int:
     if arguments.keypoints_3d is not None:
         return _finished(arguments, [_fit_points(arguments, writer, failures)], failures)
     paired = _paired(arguments, failures)
+    count = sum(len(records) for _, records in paired)
+    if arguments.mask is not None and count > 1:
+        raise BadInputError(
+            "Mask", f"one for {count} people", "Give the keypoints of one person with a mask."
+        )
     fitters = _Fitters(arguments)
     results: list[dict[str, Any]] = []
     with PatientBar("photos") as bar:
@@ -138,6 +144,8 @@ def _check(arguments: Arguments) -> None:
     if len(given) != 1:
         found = "neither of --keypoints and --keypoints-3d" if not given else "both"
         raise BadInputError("Keypoints", found, "Give one of --keypoints FILE and --keypoints-3d FILE.")
+    if arguments.mask is not None and arguments.keypoints is None:
+        raise BadInputError("Mask", "given with --keypoints-3d", "A mask goes with a photo and --keypoints.")
     if (arguments.keypoints is None) == bool(arguments.photos):
         found = "none were given" if not arguments.photos else "some were given with --keypoints-3d"
         raise BadInputError("Photos", found, "Give photos with --keypoints, and none with --keypoints-3d.")
@@ -221,6 +229,12 @@ def _batches(
         yield batch
 
 
+def _read_mask(path: Path) -> "np.ndarray":
+    from humanmesh.files.images import read_photo
+
+    return (read_photo(path).mean(0) > 0.5).numpy()
+
+
 class _Fitters:
     """The body, ready for any keypoint set, and the network where it is asked for its view."""
 
@@ -230,6 +244,7 @@ class _Fitters:
         from humanmesh.inference import load
 
         self.arguments = arguments
+        self.mask = None if arguments.mask is None else _read_mask(arguments.mask)
         self.recoverer: Recoverer | None = None
         if arguments.start == "network" and arguments.keypoints is not None:
             self.recoverer = load(arguments.weights, arguments.body, arguments.device)
@@ -275,12 +290,15 @@ class _Fitters:
 
     def _seen(self, task: _Task, record: "KeypointRecord") -> "SeenPerson":
         from humanmesh.fitting.people import SeenPerson
-        from humanmesh.geometry.cameras import default_focal_length
-        from humanmesh.inference import PhotoCamera
+        from humanmesh.geometry.cameras import centred_camera
 
         height, width = task.pixels.shape[1:]
-        focal = self.arguments.focal or default_focal_length(width, height)
-        camera = PhotoCamera(focal, (width / 2, height / 2))
+        camera = centred_camera(width, height, self.arguments.focal)
         return SeenPerson(
-            record.positions, record.confidences, camera, (width, height), f"Keypoints of {record.source}"
+            record.positions,
+            record.confidences,
+            camera,
+            (width, height),
+            f"Keypoints of {record.source}",
+            self.mask,
         )

@@ -131,12 +131,12 @@ def projected(
     """Pixels, and their derivative by the points; finite behind the camera, too, where it has no meaning."""
     depth = points[..., 2].clamp_min(NEAREST_DEPTH)
     slopes = points[..., :2] / depth[..., None]
-    pixels_per_metre = camera.focal_length[:, None] / depth
+    pixels_per_metre = camera.focal_xy[:, None] / depth[..., None]
     zero = torch.zeros_like(depth)
     one = torch.ones_like(depth)
     rows = torch.stack([one, zero, -slopes[..., 0], zero, one, -slopes[..., 1]], -1).unflatten(-1, (2, 3))
-    pixels = camera.focal_length[:, None, None] * slopes + camera.principal_point[:, None]
-    return pixels, pixels_per_metre[..., None, None] * rows
+    pixels = camera.focal_xy[:, None] * slopes + camera.principal_point[:, None]
+    return pixels, pixels_per_metre[..., None] * rows
 
 
 def robust_term(

@@ -2,36 +2,37 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from humanmesh.body.model import BodyModel
+from humanmesh.body.model import BodyModel, KeypointBody
 from humanmesh.errors import BadInputError, HumanMeshError
 from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.energy import BodyState, Keypoints2D, Keypoints3D, fitting_body
+from humanmesh.fitting.silhouette import silhouette_of, surface_body
 from humanmesh.fitting.smplify import (
     LARGEST_MISFIT,
     Fit,
     check_keypoints,
     fit,
     fit_from,
+    fit_outline,
     fit_points,
     seen_keypoints,
 )
-from humanmesh.fitting.solver import joined
+from humanmesh.fitting.solver import joined, taken
 from humanmesh.geometry import crops
-from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length, weak_perspective_of
+from humanmesh.geometry.cameras import PerspectiveCamera, PhotoCamera, centred_camera, weak_perspective_of
 from humanmesh.geometry.rotations import matrix_to_axis_angle
 from humanmesh.inference import (
-    CROP_MARGIN,
     KEYPOINTS_OF_BODY,
     SMALLEST_BOX,
     CropCamera,
     Person,
-    PhotoCamera,
     Recoverer,
     box_of_points,
 )
@@ -53,6 +54,8 @@ class SeenPerson:
     """Width and height in pixels."""
     name: str = "Keypoints"
     """For messages."""
+    mask: Bool[np.ndarray, "height width"] | None = None
+    """Where the photo shows the person; None where that is not known."""
 
 
 class PersonFitter:
@@ -93,8 +96,9 @@ class PersonFitter:
         for photo, person in zip(photos, seen, strict=True):
             try:
                 _keypoints(person)
+                _check_mask(person)
                 box = _box(person)
-                start = recoverer.recover_pixels([photo], [box], person.camera.focal_length)[0][0]
+                start = recoverer.recover_pixels([photo], [box], cameras=[person.camera])[0][0]
                 results.append(start)
             except BadInputError as error:
                 results.append(error)
@@ -126,7 +130,7 @@ class PersonFitter:
             return error
         known = torch.where(trust[..., None] > 0, points, 0.0)
         found = fit_points(self.fitting, Keypoints3D(known, trust))
-        camera = PhotoCamera(default_focal_length(canvas, canvas), (canvas / 2, canvas / 2))
+        camera = centred_camera(canvas, canvas)
         seen = SeenPerson(np.zeros((0, 2), np.float32), confidences, camera, (canvas, canvas), name)
         if bool(found.is_failed.any()):
             return _failure(seen, float(found.misfit[0]))
@@ -147,16 +151,36 @@ class PersonFitter:
         for row, person in enumerate(seen):
             try:
                 usable[row] = _keypoints(person)
+                _check_mask(person)
             except BadInputError as error:
+                usable.pop(row, None)
                 results[row] = error
         if usable:
             rows = list(usable)
-            found = work(rows, joined(list(usable.values())))
+            known = joined(list(usable.values()))
+            found = self._to_masks([seen[row] for row in rows], known, work(rows, known))
             crops_of_rows = torch.from_numpy(np.stack([photo_from_crop[row] for row in rows])).float()
             people = self._people([seen[row] for row in rows], found, crops_of_rows)
             for row, person, misfit in zip(rows, people, found.misfit.tolist(), strict=True):
                 results[row] = person if misfit <= LARGEST_MISFIT else _failure(seen[row], misfit)
         return [results[row] for row in range(len(seen))]
+
+    def _to_masks(self, seen: Sequence[SeenPerson], known: Keypoints2D, found: Fit) -> Fit:
+        """The same fits, gone on to the masks of those who have one."""
+        fits = []
+        for row, person in enumerate(seen):
+            one = torch.tensor([row])
+            alone = taken(found, one)
+            if person.mask is not None:
+                outline = silhouette_of(person.mask, person.name)
+                alone = fit_outline(self.fitting, taken(known, one), alone.state, outline, self.surface)
+            fits.append(alone)
+        return joined(fits)
+
+    @cached_property
+    def surface(self) -> KeypointBody:
+        """Points of the skin, for masks."""
+        return surface_body(self.body.data)
 
     def _people(
         self, seen: Sequence[SeenPerson], found: Fit, photo_from_crop: Float[Tensor, "people 3 3"]
@@ -245,9 +269,23 @@ def _box(person: SeenPerson) -> list[list[float]]:
     return [[*(middle - half).tolist(), *(middle + half).tolist()]]
 
 
+def _check_mask(person: SeenPerson) -> None:
+    if person.mask is None:
+        return
+    width, height = person.photo_size
+    if person.mask.shape != (height, width):
+        found = f"a mask of {person.mask.shape[1]} x {person.mask.shape[0]} pixels"
+        remedy = f"Give one of the photo's {width} x {height} pixels."
+        raise BadInputError(person.name, found, remedy)
+    pixels = person.positions[person.confidences > 0].astype(int)
+    inside = pixels[((pixels >= 0) & (pixels < (width, height))).all(1)]
+    if not person.mask[inside[:, 1], inside[:, 0]].any():
+        raise BadInputError(person.name, "none of them on the mask", "Give the mask of this person.")
+
+
 def _camera(seen: Sequence[SeenPerson]) -> PerspectiveCamera:
     return PerspectiveCamera(
-        torch.tensor([person.camera.focal_length for person in seen], dtype=torch.float32),
+        torch.tensor([person.camera.focal_xy for person in seen], dtype=torch.float32),
         torch.tensor([person.camera.principal_point for person in seen], dtype=torch.float32),
     )
 
@@ -270,7 +308,7 @@ def _photo_from_crop(person: SeenPerson) -> Float[np.ndarray, "3 3"]:
     if not bool(known.any()):
         return np.eye(3, dtype=np.float32)
     box = crops.box_of_keypoints(torch.where(known[..., None], points, 0.0), known.float())
-    side = crops.margin_crop_side(box, CROP_MARGIN)
+    side = crops.margin_crop_side(box, crops.KEYPOINTS_MARGIN)
     return torch.linalg.inv(crops.crop_from_photo(crops.box_center(box), side))[0].numpy()
 
 

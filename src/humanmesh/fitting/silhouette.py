@@ -22,7 +22,6 @@ from humanmesh.fitting.energy import (
     posed_points,
     projected,
     robust_term,
-    squares_term,
 )
 from humanmesh.fitting.solver import Quadratic
 from humanmesh.geometry.cameras import PerspectiveCamera
@@ -140,9 +139,9 @@ class SilhouetteTerm:
         scale = self.size[:, None, None]
         jacobian = by_point / scale[..., None] @ points.jacobian
         distance, by_pixel = self.silhouette.sampled(seen)
-        share = (_WORTH / seen.shape[1]) ** 0.5 / self.weights.deviation
-        by_unknown = (by_pixel[:, :, None] @ jacobian).squeeze(2)
-        outside = squares_term(share * distance / scale[..., 0], share * by_unknown)
+        by_unknown = by_pixel[:, :, None] @ jacobian
+        trust = distance.new_full(distance.shape, (_WORTH / seen.shape[1]) ** 0.5)
+        outside = robust_term(distance[..., None] / scale, by_unknown, trust, self.weights)
         return outside + self._to_outline(seen, jacobian)
 
     def _to_outline(

@@ -51,7 +51,7 @@ OUTLIER = 0.3
 """Distance in the same unit at which a keypoint's pull has fallen to a quarter."""
 LAST = Stage(Weights(DataWeights(DEVIATION, OUTLIER)), FINE_STEPS, 1)
 """The last stage of a fit to keypoints in a photo."""
-OUTLINE_WEIGHTS = DataWeights(0.03, 0.2)
+OUTLINE_WEIGHTS = DataWeights(0.04, 0.08)
 """How far outlines may be apart, in the same unit: clothes and hair are no body."""
 OUTLINE_STEPS = 20
 LARGEST_MISFIT = 40.0
@@ -119,7 +119,7 @@ def check_keypoints(
 
 
 def fit(body: FittingBody, keypoints: Keypoints2D) -> Fit:
-    """From the mean pose in several views.
+    """From the mean pose, and those of the prior's components, in several views.
 
     Args:
         body: from `energy.fitting_body`, for the keypoint set of the keypoints.
@@ -129,7 +129,7 @@ def fit(body: FittingBody, keypoints: Keypoints2D) -> Fit:
     def fit_some(known: Keypoints2D) -> Fit:
         prior = body.pose_prior
         mean = (prior.weights[:, None] * prior.means).sum(0, keepdim=True)
-        candidates = from_views(known, body, mean)
+        candidates = from_views(known, body, torch.cat([mean, prior.means]))
         for stage in (RIGID, ROUGH, MIDDLE):
             candidates = run_stage(candidates, body, known, stage)
         return _finished(candidates, body, known)

@@ -108,25 +108,22 @@ def guessed_translation(
     points: Float[Tensor, "batch keypoints 3"], keypoints: Keypoints2D, torso: Sequence[tuple[int, int]]
 ) -> Float[Tensor, "batch 3"]:
     """Metres: as far away as the torso's length in the photo says, the middle of the keypoints over theirs."""
+    camera = keypoints.camera
+    slopes = (keypoints.positions - camera.principal_point[:, None]) / camera.focal_xy[:, None]
     known = (keypoints.confidences > 0).to(points)
     share = (known / known.sum(1, keepdim=True))[..., None]
-    middle, middle_seen = (share * points).sum(1), (share * keypoints.positions).sum(1)
+    middle, middle_seen = (share * points).sum(1), (share * slopes).sum(1)
     spread = (share * (points - middle[:, None]).square()).sum((1, 2))
-    spread_seen = (share * (keypoints.positions - middle_seen[:, None]).square()).sum((1, 2))
+    spread_seen = (share * (slopes - middle_seen[:, None]).square()).sum((1, 2))
     if torso:
-        rows = torch.tensor(torso, device=points.device)
-        first, second = rows[:, 0], rows[:, 1]
+        first, second = torch.tensor(torso, device=points.device).T
         whole = known[:, first] * known[:, second]
         length = (whole * (points[:, first] - points[:, second]).square().sum(2)).sum(1)
-        seen = keypoints.positions[:, first] - keypoints.positions[:, second]
-        length_seen = (whole * seen.square().sum(2)).sum(1)
-        has_torso = length_seen > 0
-        spread = torch.where(has_torso, length, spread)
-        spread_seen = torch.where(has_torso, length_seen, spread_seen)
-    camera = keypoints.camera
-    depth = camera.focal_length * (spread / spread_seen).sqrt()
-    offset = (middle_seen - camera.principal_point) * (depth / camera.focal_length)[:, None]
-    return torch.cat([offset, depth[:, None]], 1) - middle
+        length_seen = (whole * (slopes[:, first] - slopes[:, second]).square().sum(2)).sum(1)
+        spread = torch.where(length_seen > 0, length, spread)
+        spread_seen = torch.where(length_seen > 0, length_seen, spread_seen)
+    depth = (spread / spread_seen).sqrt()
+    return torch.cat([middle_seen * depth[:, None], depth[:, None]], 1) - middle
 
 
 _LIMBS = (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist"))
