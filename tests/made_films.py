@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from humanmesh.body.model import BodyModel
+from humanmesh.body.parameters import BodyModelData
 from humanmesh.files.videos import Frame
 from humanmesh.inference import CropCamera, Person, PhotoCamera, Recoverer
 from made_body import made_body
@@ -55,11 +56,13 @@ class Actor:
     """Standard deviation of the recovered turns, radians."""
     shape: float = 0.0
     """All shape coefficients."""
+    sway: float = 0.3
+    """Radians by which the joints turn to and fro."""
 
     def rotations(self, number: int) -> np.ndarray:
         """The true turns: slow waves."""
         phases = np.arange(72).reshape(24, 3)
-        turns = 0.3 * np.sin(0.1 * number + phases)
+        turns = self.sway * np.sin(0.1 * number + phases)
         turns[0] = [np.pi - 0.1, 0.2 * np.sin(0.05 * number), 0]
         return Rotation.from_rotvec(turns).as_matrix().astype(np.float32)
 
@@ -67,9 +70,9 @@ class Actor:
 class MadeRecoverer(Recoverer):
     """Recovers the actors, with noise; `searches` and `looks` are the frames in which it was asked for all, or by boxes."""
 
-    def __init__(self, *actors: Actor) -> None:
+    def __init__(self, *actors: Actor, body: BodyModelData | None = None) -> None:
         self.actors = actors
-        self.body = BodyModel(made_body())
+        self.body = BodyModel(made_body() if body is None else body)
         self.searches: list[int] = []
         self.looks: list[int] = []
 

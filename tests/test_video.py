@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from humanmesh.body.skeletons import SMPL_24
 from humanmesh.errors import BadInputError, UnknownNameError
+from humanmesh.files.body_models import load_body_data
 from humanmesh.files.clips import Clip
 from humanmesh.files.videos import Frame
 from humanmesh.geometry.rotations import geodesic_angle
@@ -156,6 +158,26 @@ def test_frames_done_before_are_not_looked_at_again_and_the_clip_is_the_same():
     assert min(recoverer.looks) == 17
     np.testing.assert_allclose(resumed.people[0].rotations, whole.people[0].rotations, atol=1e-6)
     np.testing.assert_allclose(resumed.people[0].translation, whole.people[0].translation, atol=1e-6)
+
+
+def test_the_foot_lock_keeps_the_feet_of_who_stands_and_moves_nothing_but_the_legs():
+    actor = replace(STANDING, noise=0.02, sway=0.02)
+    recoverer = MadeRecoverer(actor, body=load_body_data("anny"))
+    free, locked = (
+        recover_video(recoverer, MadeFootage(even_times(25)), VideoConfig(foot_lock=lock))
+        for lock in (False, True)
+    )
+    ankles = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]
+    spread = [
+        clip.pose(clip.people[0]).joints[:, ankles].std(0).norm(dim=-1).mean() for clip in (free, locked)
+    ]
+    assert spread[1] < spread[0] / 3
+    others = [row for row, name in enumerate(SMPL_24.joints) if "_hip" not in name and "_knee" not in name]
+    others = [row for row in others if row not in ankles]
+    np.testing.assert_allclose(
+        locked.people[0].rotations[:, others], free.people[0].rotations[:, others], atol=1e-6
+    )
+    np.testing.assert_allclose(locked.people[0].translation, free.people[0].translation)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 import humanmesh
@@ -47,6 +48,8 @@ PICTURES = 12
 GRAIN = 0.012
 """Standard deviation of the noise of each pixel, in [0, 1]; new in each frame."""
 ELEVATION = radians(6)
+SAME = 0.4
+"""Similarity of keypoints from which a person of the clip is taken for a true one."""
 
 
 @dataclass(frozen=True)
@@ -219,32 +222,34 @@ def errors_of(clip: Clip, truth: Truth) -> dict[str, float]:
 
 
 def switches_of(clip: Clip, truth: Truth) -> dict[str, int]:
-    """Identity switches, and frames in which a true person has no identity."""
-    seen = {person.identity: clip.pose(person).vertices for person in clip.people}
-    frames, missed = [], 0
+    """Identity switches as MOTA counts them, and frames in which a true person has no identity."""
+    likeness = likenesses(clip, truth)
+    frames: list[dict[int, int]] = []
+    missed = 0
     for row in range(len(clip.times)):
-        given = {}
-        for true in range(len(truth.keypoints)):
-            best = nearest(clip, seen, row, truth.keypoints[true, row].numpy())
-            missed += best is None
-            if best is not None:
-                given[true] = best
+        before = frames[-1] if frames else {}
+        given = {true: who for true, who in before.items() if likeness[row, true, who] >= SAME}
+        open_likeness = likeness[row].copy()
+        open_likeness[list(given)] = 0
+        open_likeness[:, list(given.values())] = 0
+        for true, who in zip(*linear_sum_assignment(-open_likeness), strict=True):
+            if open_likeness[true, who] >= SAME:
+                given[int(true)] = int(who)
         frames.append(given)
+        missed += len(truth.keypoints) - len(given)
     return {"switches": count_switches(frames), "missed": missed, "identities": len(clip.people)}
 
 
-def nearest(clip: Clip, seen: dict[int, Tensor], row: int, keypoints: np.ndarray) -> int | None:
-    """The identity whose keypoints are most like a true person's; None where none is."""
-    best, likeness = None, 0.2
-    for person in clip.people:
-        if not person.frames.start <= row < person.frames.stop:
-            continue
-        vertices = seen[person.identity][row - person.first_frame][None]
-        points = clip.model.keypoints(vertices, "cocoplus19")[0].numpy()
-        pixels = clip.focal_length * points[:, :2] / points[:, 2:] + np.array(clip.principal_point)
-        if similarity(pixels, keypoints) > likeness:
-            best, likeness = person.identity, similarity(pixels, keypoints)
-    return best
+def likenesses(clip: Clip, truth: Truth) -> np.ndarray:
+    """(frames, true people, people of the clip): similarity of the keypoints; 0 in frames that a person is not in."""
+    result = np.zeros((len(clip.times), len(truth.keypoints), len(clip.people)))
+    for column, person in enumerate(clip.people):
+        points = clip.model.keypoints(clip.pose(person).vertices, "cocoplus19").numpy()
+        pixels = clip.focal_length * points[..., :2] / points[..., 2:] + np.array(clip.principal_point)
+        for row, seen in enumerate(pixels, person.first_frame):
+            for true in range(len(truth.keypoints)):
+                result[row, true, column] = similarity(seen, truth.keypoints[true, row].numpy())
+    return result
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:

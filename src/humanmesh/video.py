@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from humanmesh.body.model import KeypointBody
@@ -21,7 +21,7 @@ from humanmesh.files.images import pixels_of_array
 from humanmesh.files.sightings import SeenFrame, SeenPerson
 from humanmesh.files.videos import Footage, Frame
 from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length
-from humanmesh.geometry.contacts import lock_feet, standing_feet
+from humanmesh.geometry.contacts import reach, resting_places, standing_feet
 from humanmesh.geometry.placement import translation_of_best_fit
 from humanmesh.geometry.smoothing import (
     OneEuro,
@@ -41,7 +41,9 @@ LEAST_SCORE = 0.25
 """A followed person below this score is lost."""
 FILLED_TRUST = 0.02
 """Trust in a frame that was filled in, in units of a score."""
-FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
+LEGS = tuple(tuple(f"{side}_{joint}" for joint in ("hip", "knee", "ankle")) for side in ("left", "right"))
+DOWN = (0.0, 1.0, 0.0)
+"""Where feet stand, in the camera frame: the camera is taken to be level."""
 
 _ROTATION_SECONDS = 0.07
 """Bandwidth of the smoothing of rotations at strength 1."""
@@ -62,7 +64,7 @@ class VideoConfig:
     strength: float = 1.0
     """Of the smoothing: 2 averages over twice the time."""
     foot_lock: bool = False
-    """Shift the body so that feet that stand do not slide; for cameras that do not move."""
+    """Bend the legs so that feet that stand do not slide; for level cameras that do not move."""
     longest_gap: float = 1.0
     """Seconds that a person may be out of sight and still be the same."""
     shortest_stay: int = 5
@@ -310,7 +312,7 @@ class _Stage:
         course = SMOOTHERS[self.config.smoother](course, self.config.strength)
         translation = _translation(course.place)
         if self.config.foot_lock:
-            translation = translation + self._foot_lock(course, translation, shape)
+            course = replace(course, rotations=self._with_feet_locked(course, translation, shape))
         return ClipPerson(
             identity=identity,
             first_frame=int(numbers[0]),
@@ -341,15 +343,25 @@ class _Stage:
         ratio = best[:, 2:] / own[:, 2:]
         return torch.where((ratio > 1 / TRUSTED_DEPTH_RATIO) & (ratio < TRUSTED_DEPTH_RATIO), best, own)
 
-    def _foot_lock(
+    def _with_feet_locked(
         self, course: Course, translation: Float[Tensor, "frames 3"], shape: Float[Tensor, "10"]
-    ) -> Float[Tensor, "frames 3"]:
-        joints = self.body(course.rotations, shape.expand(len(translation), -1))[0] + translation[:, None]
-        feet = joints[:, [SMPL_24.index[name] for name in FEET]]
-        standing: Bool[Tensor, "frames feet"] = standing_feet(
-            course.times, feet, torch.tensor([0.0, 1.0, 0.0])
-        )
-        return lock_feet(course.times, feet, standing)
+    ) -> Float[Tensor, "frames 24 3 3"]:
+        """The rotations with the legs bent so that feet that stand stay where they are."""
+        rest = self.body.rest_joints(shape.expand(len(translation), -1))
+        world, joints = self.body.tree(course.rotations, rest)
+        joints = joints + translation[:, None]
+        ankles = joints[:, [SMPL_24.index[leg[2]] for leg in LEGS]]
+        standing = standing_feet(course.times, ankles, joints[:, 0], torch.tensor(DOWN))
+        places = resting_places(course.times, ankles, standing)
+        rotations = course.rotations.clone()
+        for leg, place in zip(LEGS, places.unbind(1), strict=True):
+            hip, knee, ankle = (SMPL_24.index[name] for name in leg)
+            thigh, shin = reach(joints[:, [hip, knee, ankle]], world[:, knee], place)
+            turned_hip, turned_knee = thigh @ world[:, hip], shin @ world[:, knee]
+            rotations[:, hip] = world[:, 0].transpose(1, 2) @ turned_hip
+            rotations[:, knee] = turned_hip.transpose(1, 2) @ turned_knee
+            rotations[:, ankle] = turned_knee.transpose(1, 2) @ world[:, ankle]
+        return rotations
 
 
 def _stacked(arrays: list[np.ndarray]) -> Tensor:
