@@ -1,17 +1,19 @@
 """The methods of the paper's tables, each as a `Method` of a comparison."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.priors import PosePrior
+from humanmesh.errors import BadInputError
 from humanmesh.evaluation.cases import Case
 from humanmesh.evaluation.comparison import JOINT_TASKS, KnownSurface, Method
 from humanmesh.evaluation.predictions import FilePrediction, PredictionFile
@@ -21,7 +23,9 @@ from humanmesh.fitting.energy import BodyState, FittingBody, Keypoints2D, fittin
 from humanmesh.fitting.forest import Forest, camera_of_best_fit
 from humanmesh.fitting.lifting import JOINTS, Lifter
 from humanmesh.fitting.projected_people import FEWEST_POINTS
-from humanmesh.fitting.smplify import fit, fit_from, seen_keypoints
+from humanmesh.fitting.silhouette import Silhouette, silhouette_of, surface_body
+from humanmesh.fitting.smplify import fit, fit_from, fit_outline, seen_keypoints
+from humanmesh.fitting.solver import joined, taken
 from humanmesh.fitting.surface_points import SURFACE_91, surface_vertices, with_surface_points
 from humanmesh.geometry.cameras import (
     PerspectiveCamera,
@@ -45,13 +49,9 @@ class Sighting:
     """Confidence; 0 where a point is not known."""
 
     @property
-    def is_enough(self) -> Bool[Tensor, "people"]:
-        """Whether so many are known that a method can say something."""
-        return (self.weights > 0).sum(1) >= FEWEST_POINTS
-
-    def of(self, people: Bool[Tensor, "people"]) -> "Sighting":
-        """Those of some of the people."""
-        return Sighting(self.points[people], self.weights[people])
+    def able(self) -> Int64[Tensor, "able"]:
+        """Rows of people of whom so much is known that a method can say something."""
+        return ((self.weights > 0).sum(1) >= FEWEST_POINTS).nonzero().squeeze(1)
 
 
 def hmr(network: NetworkPredictor) -> Method:
@@ -69,9 +69,8 @@ def hmr_refined(network: NetworkPredictor, prior: PosePrior) -> Method:
         sighting = known_joints(cases, cases[0].skeleton.joints)
         start = start_of(network.predict(cases, protocol), lens)
 
-        def solve(body: FittingBody, seen: Keypoints2D, able: Bool[Tensor, "people"]) -> BodyState:
-            some = BodyState(**{name: value[able] for name, value in vars(start).items()})
-            return fit_from(body, seen, some).state
+        def solve(body: FittingBody, seen: Keypoints2D, rows: Int64[Tensor, "able"]) -> BodyState:
+            return fit_from(body, seen, taken(start, rows)).state
 
         return _fitted(network.body, body_for(cases[0].skeleton.name), sighting, lens, solve)
 
@@ -100,6 +99,43 @@ def smplify(body: BodyModel, prior: PosePrior) -> Method:
     return Method("SMPLify", ("2D joints",), run)
 
 
+def smplify_oracle(body: BodyModel, prior: PosePrior) -> Method:
+    """SMPLify from the true 2D joints, then on to the true silhouette as well."""
+    body_for = _fitting_bodies(body.data, prior)
+    skin = surface_body(body.data)
+
+    @torch.no_grad()
+    def run(cases: Sequence[Case], protocol: Protocol) -> FilePrediction:
+        def solve(points: FittingBody, seen: Keypoints2D, rows: Int64[Tensor, "able"]) -> BodyState:
+            state = fit(points, seen).state
+            outlined, outlines = _outlines([cases[row] for row in rows.tolist()])
+            if outlines is None:
+                return state
+            some = taken(seen, outlined)
+            better = fit_outline(points, some, taken(state, outlined), outlines, skin).state
+            return _replaced(state, outlined, better)
+
+        sighting = known_joints(cases, cases[0].skeleton.joints)
+        return _fitted(body, body_for(cases[0].skeleton.name), sighting, lens_of(cases), solve)
+
+    return Method("SMPLify oracle", ("2D joints", "mask"), run)
+
+
+def _outlines(cases: Sequence[Case]) -> tuple[Int64[Tensor, "outlined"], Silhouette | None]:
+    """Rows of people whose masks are large enough, and these; None where nobody's is."""
+    found = {}
+    for row, case in enumerate(cases):
+        if case.load_mask is not None:
+            with suppress(BadInputError):
+                found[row] = silhouette_of(case.load_mask(), case.record)
+    return torch.tensor(list(found), dtype=torch.int64), joined(list(found.values())) if found else None
+
+
+def _replaced(state: BodyState, rows: Int64[Tensor, "some"], by: BodyState) -> BodyState:
+    pairs = {name: (value, getattr(by, name)) for name, value in vars(state).items()}
+    return BodyState(**{name: value.index_copy(0, rows, other) for name, (value, other) in pairs.items()})
+
+
 def smplify_from_surface(body: BodyModel, prior: PosePrior, surface: KnownSurface) -> Method:
     """SMPLify from the true 91 surface points."""
     points = fitting_body(with_surface_points(body.data), SURFACE_91.name, prior)
@@ -118,7 +154,7 @@ def forest(trees: Forest, body: BodyModel, surface: KnownSurface) -> Method:
     @torch.no_grad()
     def run(cases: Sequence[Case], protocol: Protocol) -> FilePrediction:
         sighting = Sighting(*surface.of(cases))
-        some = sighting.of(sighting.is_enough)
+        some = taken(sighting, sighting.able)
         answer = trees.predict(some.points, some.weights)
         points = body(answer.rotations, answer.shape).vertices[:, rows]
         weak = camera_of_best_fit(points, some.points, some.weights)
@@ -126,7 +162,7 @@ def forest(trees: Forest, body: BodyModel, surface: KnownSurface) -> Method:
         lens = PerspectiveCamera(torch.full((people,), _FAR), torch.zeros(people, 2))
         translation = translation_camera_from_body(weak, torch.eye(3).expand(people, 3, 3), lens)
         bodies = _bodies(answer.rotations, answer.shape, translation, lens)
-        return _prediction(body, bodies, sighting.is_enough)
+        return _prediction(body, bodies, sighting)
 
     return Method("Regression Forest from 91 points", ("91 points",), run)
 
@@ -137,11 +173,9 @@ def lifting(lifter: Lifter) -> Method:
     @torch.no_grad()
     def run(cases: Sequence[Case], protocol: Protocol) -> FilePrediction:
         sighting = known_joints(cases, JOINTS.joints)
-        some = sighting.of(sighting.is_enough)
+        some = taken(sighting, sighting.able)
         joints = lifter(some.points, some.weights)
-        return _prediction(
-            None, PredictionFile(joints_3d=joints.numpy(), skeleton=JOINTS), sighting.is_enough
-        )
+        return _prediction(None, PredictionFile(joints_3d=joints.numpy(), skeleton=JOINTS), sighting)
 
     return Method("Lifting (Martinez et al.)", ("2D joints",), run, JOINT_TASKS)
 
@@ -171,22 +205,22 @@ def _fitting_bodies(data: BodyModelData, prior: PosePrior) -> Callable[[str], Fi
     return cache(lambda keypoint_set: fitting_body(data, keypoint_set, prior))
 
 
-_Solve = Callable[[FittingBody, Keypoints2D, Bool[Tensor, "people"]], BodyState]
-"""From what is seen of the people who can be fitted, and who they are among all, to their bodies."""
+_Solve = Callable[[FittingBody, Keypoints2D, Int64[Tensor, "able"]], BodyState]
+"""From what is seen of the people who can be fitted, and their rows among all, to their bodies."""
 
 
-def _from_mean(body: FittingBody, seen: Keypoints2D, able: Bool[Tensor, "people"]) -> BodyState:
+def _from_mean(body: FittingBody, seen: Keypoints2D, rows: Int64[Tensor, "able"]) -> BodyState:
     return fit(body, seen).state
 
 
 def _fitted(
     body: BodyModel, points: FittingBody, sighting: Sighting, lens: PerspectiveCamera, solve: _Solve
 ) -> FilePrediction:
-    able = sighting.is_enough
-    some = sighting.of(able)
-    lens = PerspectiveCamera(lens.focal_length[able], lens.principal_point[able])
-    state = solve(points, seen_keypoints(some.points, some.weights, lens), able)
-    return _prediction(body, _bodies(state.rotations, state.shape, state.translation, lens), able)
+    rows = sighting.able
+    some, lens = taken(sighting, rows), taken(lens, rows)
+    state = solve(points, seen_keypoints(some.points, some.weights, lens), rows)
+    bodies = _bodies(state.rotations, state.shape, state.translation, lens)
+    return _prediction(body, bodies, sighting)
 
 
 def _bodies(
@@ -204,9 +238,7 @@ def _bodies(
     )
 
 
-def _prediction(
-    body: BodyModel | None, answers: PredictionFile, able: Bool[Tensor, "people"]
-) -> FilePrediction:
+def _prediction(body: BodyModel | None, answers: PredictionFile, sighting: Sighting) -> FilePrediction:
     """Answers for those who can be answered, in their order, and none for the others."""
-    row = (able.cumsum(0) - 1).tolist()
-    return FilePrediction(answers, body, tuple(row[k] if able[k] else None for k in range(len(row))))
+    row_of = {person: row for row, person in enumerate(sighting.able.tolist())}
+    return FilePrediction(answers, body, tuple(row_of.get(person) for person in range(len(sighting.points))))
