@@ -226,10 +226,11 @@ def table(results: dict[str, dict[str, float]], options: Options) -> str:
     rows += [[name, *(f"{value:.1f}" for value in values.values())] for name, values in results.items()]
     error = "reconstruction error [mm]"
     ratio = results["unpaired"][error] / results["paired"][error]
+    shares = ", ".join(f"{name} {share:g}" for name, share in options.shares.items()) or "by size"
     return "\n".join([
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        f"{options.steps} steps of {options.batch_size} pictures each at {options.crop_size} px, seed {options.seed}; "
+        f"{options.steps} steps of {options.batch_size} pictures each at {options.crop_size} px, seed {options.seed} (shares: {shares}); "
         f"{options.people} people of each hold-out, without refinement. "
         f"Unpaired over paired: {ratio:.2f} times the reconstruction error (the paper: {PAPER_RATIO}).",
         "",

@@ -11,6 +11,7 @@ from made_evaluation import (
     cases_of,
     lspet_side,
     square_body,
+    write_ccp_hold_out,
     write_lspet_hold_out,
     write_predictions,
     write_synthetic,
@@ -35,7 +36,7 @@ from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.network.regressor import Estimate
 from humanmesh.render.rasterizer import rasterize
 from made_body import made_body
-from photo_layouts import LSP, points
+from photo_layouts import COCO, LSP, points
 
 SCALE, OFFSET = 0.8, (0.1, -0.05)
 
@@ -190,6 +191,24 @@ def test_the_command_measures_a_file_and_prints_json(tmp_path: Path, capsys):
     assert said["system"].startswith("theirs.npz ")
     assert (tmp_path / "report" / "report.html").is_file()
     assert json.loads((tmp_path / "report" / "result.json").read_text()) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "has_published"), [("keypoints.json", False), ("person_keypoints_val2017.json", True)]
+)
+def test_own_photos_are_named_and_have_no_published_figures_beside_them(
+    tmp_path: Path, capsys, name, has_published
+):
+    file = write_ccp_hold_out(tmp_path / "own") / "keypoints.json"
+    file = file.rename(file.with_name(name))
+    guess = write_predictions(
+        tmp_path / "theirs.npz", keypoints_2d=np.stack([points(COCO)] * 3), keypoint_set="coco17"
+    )
+    words = ["evaluate", "--protocol", "coco-pck", "--data", str(file), "--predictions", str(guess)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert ("HMR 2.0b" in said) is has_published
+    assert (f"people of {name}" in said) is not has_published
 
 
 @pytest.mark.parametrize(
