@@ -6,10 +6,10 @@ What a layout has and no set of ours (feet, fingers, OpenPose's neck, which is t
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -127,15 +127,20 @@ class _Place:
     image: str = ""
 
 
+_Reader: TypeAlias = Callable[[Any], Iterator[tuple[dict[str, Any], _Place]]]
+"""From the content of a file to its people."""
+
+
 def _entries(content: Any, path: Path) -> Iterator[tuple[dict[str, Any], _Place]]:
-    readers = {
+    readers: dict[str, _Reader] = {
         "people": _openpose_entries, "annotations": _coco_entries, "instance_info": _mmpose_entries,
         "keypoints_2d": _own_entries, "keypoints_3d": _own_entries,
     }  # fmt: skip
+    reader: _Reader | None = None
     if isinstance(content, dict):
         reader = next((readers[key] for key in readers if key in content), None)
-    else:
-        reader = _list_entries if isinstance(content, list) else None
+    elif isinstance(content, list):
+        reader = _list_entries
     if reader is None:
         remedy = "Give the JSON of OpenPose, COCO, MMPose or humanmesh predict."
         raise BadInputError(f"Keypoint file {path}", "a form that nobody here knows", remedy)
@@ -252,21 +257,26 @@ def _best_set(names: Sequence[str]) -> Skeleton:
 
 
 def _own_record(entry: dict[str, Any], axes: int, source: str) -> KeypointRecord:
-    """The largest set in the JSON of `humanmesh predict`: {"keypoints_2d": {"coco17": [[x, y], ...]}}."""
+    """The largest set in the JSON of `humanmesh predict`: {"keypoints_2d": {"coco17": {"nose": [x, y], ...}}}.
+
+    A joint that is left out is not known; a list of all joints in their order will do, too.
+    """
     sets = entry.get(f"keypoints_{axes}d")
     found = [name for name in SKELETONS if isinstance(sets, dict) and name in sets]
     if not isinstance(sets, dict) or not found:
         remedy = f"Name one of {', '.join(SKELETONS)}."
         raise BadInputError(f"Keypoints of {source}", f"no known set under keypoints_{axes}d", remedy)
-    best = max(found, key=lambda name: len(SKELETONS[name]))
+    skeleton = max((SKELETONS[name] for name in found), key=len)
+    given = sets[skeleton.name]
+    by_joint = given if isinstance(given, dict) else dict(zip(skeleton.joints, given, strict=False))
+    known = [joint for joint in skeleton.joints if joint in by_joint]
     try:
-        values = np.asarray(sets[best], np.float32)
+        values = np.asarray([by_joint[joint] for joint in known], np.float32).reshape(len(known), axes)
     except (TypeError, ValueError) as error:
-        raise BadInputError(
-            f"Keypoints of {source}", "something else than numbers", "Check the file."
-        ) from error
-    if values.shape != (len(SKELETONS[best]), axes):
-        found_shape = f"{best} of the shape {values.shape}"
-        remedy = f"Wanted are {len(SKELETONS[best])} rows of {axes} numbers."
-        raise BadInputError(f"Keypoints of {source}", found_shape, remedy)
-    return KeypointRecord(best, values, np.ones(len(values), np.float32), source)
+        found_in = f"something else than {axes} numbers for each joint of {skeleton.name}"
+        raise BadInputError(f"Keypoints of {source}", found_in, "Check the file.") from error
+    rows = [skeleton.index[joint] for joint in known]
+    positions = np.zeros((len(skeleton), axes), np.float32)
+    confidences = np.zeros(len(skeleton), np.float32)
+    positions[rows], confidences[rows] = values, 1.0
+    return KeypointRecord(skeleton.name, positions, confidences, source)

@@ -131,7 +131,9 @@ class PersonFitter:
         known = torch.where(trust[..., None] > 0, points, 0.0)
         found = fit_points(self.fitting, Keypoints3D(known, trust))
         camera = centred_camera(canvas, canvas)
-        seen = SeenPerson(np.zeros((0, 2), np.float32), confidences, camera, (canvas, canvas), name)
+        seen = SeenPerson(
+            np.zeros((len(confidences), 2), np.float32), confidences, camera, (canvas, canvas), name
+        )
         if bool(found.is_failed.any()):
             return _failure(seen, float(found.misfit[0]))
         standing = replace(found, state=_before_camera(found.state))

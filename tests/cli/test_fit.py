@@ -1,0 +1,90 @@
+"""`humanmesh fit`: files in, files out, and one sentence for what is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from humanmesh.cli.commands import SOME_FAILED, USER_ERROR, main
+from humanmesh.files.body_models import load_body_data
+
+STANDING = {  # pixels in a photo of 200 x 300
+    "nose": (100, 50), "left_eye": (104, 46), "right_eye": (96, 46), "left_ear": (110, 49), "right_ear": (90, 49),
+    "left_shoulder": (122, 82), "right_shoulder": (78, 82), "left_elbow": (131, 118), "right_elbow": (69, 118),
+    "left_wrist": (135, 150), "right_wrist": (65, 150), "left_hip": (113, 154), "right_hip": (87, 154),
+    "left_knee": (114, 205), "right_knee": (86, 205), "left_ankle": (115, 255), "right_ankle": (85, 255),
+}  # fmt: skip
+
+
+def person(confidence: float = 0.9) -> dict:
+    return {"keypoints": [value for x, y in STANDING.values() for value in (x, y, confidence)], "image_id": 1}
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.full((300, 200, 3), 128, np.uint8)).save(path)
+    return path
+
+
+def written(tmp_path, content, name="keypoints.json"):
+    (tmp_path / name).write_text(json.dumps(content))
+    return tmp_path / name
+
+
+def fit(*words) -> int:
+    return main(["fit", *map(str, words)])
+
+
+def test_a_person_becomes_files_and_the_faults_of_another_are_told(tmp_path, photo, capsys):
+    file = written(tmp_path, [person(), person(0.0)])
+    out = tmp_path / "out"
+    code = fit(
+        photo, "--keypoints", file, "--start", "mean", "--out", out, "--format", "json", "--no-side-view"
+    )
+    assert code == SOME_FAILED
+    assert "person 2: all confidences are zero" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["photo.json", "photo.overlay.png"]
+    ankle = json.loads((out / "photo.json").read_text())["keypoints_2d"]["coco17"]["left_ankle"]
+    assert ankle == pytest.approx([115, 255], abs=6)
+
+
+def test_points_in_space_need_no_photo(tmp_path):
+    data = load_body_data("anny")
+    points = (data.keypoint_regressors["lsp14"] @ data.template).tolist()
+    file = written(tmp_path, {"keypoints_3d": {"lsp14": points}}, "pose.json")
+    assert fit("--keypoints-3d", file, "--out", tmp_path / "out", "--format", "npz", "--no-overlay") == 0
+    found = np.load(tmp_path / "out" / "pose.npz")
+    assert np.isfinite(found["vertices"]).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["PHOTO"], "neither of --keypoints and --keypoints-3d"),
+        (["--keypoints", "FILE"], "Photos: none were given"),
+        (["PHOTO", "--keypoints", "nowhere.json"], "No keypoint file at nowhere.json"),
+        (["PHOTO", "--keypoints", "FILE", "--mask", "PHOTO", "--start", "mean"], "one for 2 people"),
+        (["PHOTO", "--keypoints-3d", "FILE"], "some were given with --keypoints-3d"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence(tmp_path, photo, capsys, words, sentence):
+    file = written(tmp_path, [person(), person()])
+    names = {"PHOTO": str(photo), "FILE": str(file)}
+    assert fit(*[names.get(word, word) for word in words], "--out", tmp_path / "out") == USER_ERROR
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_a_folder_gives_each_photo_its_file(tmp_path, photo, capsys):
+    folder = tmp_path / "found"
+    folder.mkdir()
+    written(folder, {"people": [{"pose_keypoints_2d": person()["keypoints"]}]}, "photo_keypoints.json")
+    code = fit(
+        photo, "--keypoints", folder, "--start", "mean", "--out", tmp_path / "out",
+        "--format", "none", "--no-overlay", "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert len(json.loads(capsys.readouterr().out)["photos"][0]["people"]) == 1

@@ -1,0 +1,147 @@
+"""Keypoint files of other tools: each joint comes out under its own name, and every fault has a sentence."""
+
+import json
+
+import numpy as np
+import pytest
+
+from humanmesh.body.skeletons import COCO_17, LSP_14, SKELETONS
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.keypoints import (
+    BrokenRecord,
+    KeypointRecord,
+    keypoint_files,
+    photo_stem,
+    read_keypoints,
+)
+
+
+def written(tmp_path, content, name="file.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    return path
+
+
+def only(tmp_path, content, axes=2) -> KeypointRecord:
+    (record,) = read_keypoints(written(tmp_path, content), axes)
+    assert isinstance(record, KeypointRecord), record
+    return record
+
+
+def joint(record: KeypointRecord, name: str) -> list[float]:
+    row = SKELETONS[record.keypoint_set].index[name]
+    return [*record.positions[row].tolist(), float(record.confidences[row])]
+
+
+def numbered(count: int) -> list[float]:
+    """Keypoint k at (10 k, k) with a confidence of 0.5."""
+    return [value for k in range(count) for value in (10.0 * k, float(k), 0.5)]
+
+
+@pytest.mark.parametrize("key", ["pose_keypoints_2d", "pose_keypoints"])
+@pytest.mark.parametrize(
+    ("count", "right_wrist", "left_ankle", "left_ear"), [(25, 4, 14, 18), (18, 4, 13, 17)]
+)
+def test_openpose_joints_have_their_own_names(tmp_path, key, count, right_wrist, left_ankle, left_ear):
+    record = only(tmp_path, {"version": 1.3, "people": [{key: numbered(count)}]})
+    assert record.keypoint_set == "coco17"
+    for name, k in (("right_wrist", right_wrist), ("left_ankle", left_ankle), ("left_ear", left_ear)):
+        assert joint(record, name) == [10 * k, k, 0.5]
+
+
+def test_every_person_of_an_openpose_file_comes_out_in_its_order(tmp_path):
+    people = [{"pose_keypoints_2d": (np.array(numbered(25)) + shift).tolist()} for shift in (0, 0.25)]
+    records = read_keypoints(written(tmp_path, {"people": people}))
+    assert [joint(record, "nose")[0] for record in records] == [0, 0.25]
+
+
+def test_coco_annotations_tell_their_photo_and_their_confidence(tmp_path):
+    content = {
+        "images": [{"id": 7, "file_name": "seven.jpg"}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_17.joints)}],
+        "annotations": [{"image_id": 7, "category_id": 1, "keypoints": [9, 8, 2] * 16 + [0, 0, 0]}],
+    }
+    record = only(tmp_path, content)
+    assert record.image == "seven.jpg"
+    assert joint(record, "nose") == [9, 8, 1]
+    assert joint(record, "right_ankle")[2] == 0
+
+
+def test_names_in_a_coco_file_win_over_numbers(tmp_path):
+    content = {
+        "categories": [{"id": 1, "keypoints": list(LSP_14.joints)}],
+        "annotations": [{"image_id": 1, "category_id": 1, "keypoints": numbered(14)}],
+    }
+    record = only(tmp_path, content)
+    assert record.keypoint_set == "lsp14"
+    assert joint(record, "head_top") == [130, 13, 0.5]
+
+
+def test_results_of_coco_and_predictions_of_mmpose_are_told_apart(tmp_path):
+    result = only(tmp_path, [{"image_id": 139, "category_id": 1, "keypoints": numbered(17), "score": 0.9}])
+    assert result.image == "139"
+    pairs = np.array(numbered(17)).reshape(-1, 3)
+    instance = {"keypoints": pairs[:, :2].tolist(), "keypoint_scores": [0.25] * 17, "bbox": [[0, 0, 9, 9]]}
+    for content in ([instance], [[instance]], {"instance_info": [{"frame_id": 1, "instances": [instance]}]}):
+        assert joint(only(tmp_path, content), "left_hip") == [110, 11, 0.25]
+
+
+def test_a_whole_body_begins_with_coco(tmp_path):
+    record = only(tmp_path, [{"image_id": 1, "keypoints": numbered(133)}])
+    assert joint(record, "right_ankle") == [160, 16, 0.5]
+
+
+def test_our_own_files_give_their_points_in_space(tmp_path):
+    content = {"keypoints_3d": {"lsp14": [[0.1, 0.2, 0.3]] * 14}, "keypoints_2d": {"lsp14": [[1, 2]] * 14}}
+    record = only(tmp_path, content, axes=3)
+    assert record.positions.shape == (14, 3)
+    assert joint(record, "neck") == pytest.approx([0.1, 0.2, 0.3, 1.0])
+
+
+def test_a_joint_that_our_own_file_leaves_out_is_not_known(tmp_path):
+    record = only(tmp_path, {"keypoints_2d": {"coco17": {"left_hip": [3, 4], "nose": [1, 2]}}})
+    assert joint(record, "left_hip") == [3, 4, 1]
+    assert float(record.confidences.sum()) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("people", "sentence"),
+    [
+        ([{"pose_keypoints_2d": numbered(21)}], "a layout of 21 keypoints"),
+        ([{"pose_keypoints_2d": [1.0, 2.0, 0.5, 4.0]}], "numbers of the shape"),
+        ([{"pose_keypoints_2d": ["a"] * 75}], "something else than numbers"),
+        ([{"face_keypoints_2d": numbered(70)}], "none of pose_keypoints_2d"),
+    ],
+)
+def test_a_person_who_cannot_be_used_does_not_stop_the_next(tmp_path, people, sentence):
+    content = {"people": [*people, {"pose_keypoints_2d": numbered(25)}]}
+    broken, good = read_keypoints(written(tmp_path, content))
+    assert isinstance(broken, BrokenRecord)
+    assert sentence in str(broken.error)
+    assert "person 1" in str(broken.error)
+    assert isinstance(good, KeypointRecord)
+
+
+@pytest.mark.parametrize("content", [{"nothing": 1}, 5, "text"])
+def test_an_unknown_form_is_refused(tmp_path, content):
+    with pytest.raises(BadInputError, match="a form that nobody here knows"):
+        read_keypoints(written(tmp_path, content))
+
+
+def test_what_is_no_json_is_refused(tmp_path):
+    path = tmp_path / "broken.json"
+    path.write_text('{"people": [')
+    with pytest.raises(BadInputError, match="no JSON"):
+        read_keypoints(path)
+
+
+def test_files_of_a_film_come_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 9, 1):
+        written(tmp_path, {}, f"clip_{number}_keypoints.json")
+    files = keypoint_files(tmp_path)
+    assert [photo_stem(file) for file in files] == ["clip_1", "clip_9", "clip_10"]
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(MissingAssetError, match="keypoint file"):
+        keypoint_files(tmp_path / "nothing.json")

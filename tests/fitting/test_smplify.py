@@ -1,0 +1,145 @@
+"""Fits find the body whose keypoints they are given, never climb, and own up where there is none."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from humanmesh.errors import BadInputError
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.priors import load_pose_prior
+from humanmesh.fitting.energy import BodyState, FittingEnergy, Keypoints3D, fitting_body, posed_points
+from humanmesh.fitting.silhouette import Silhouette, silhouette_of
+from humanmesh.fitting.smplify import LAST, fit, fit_from, fit_points, seen_keypoints
+from humanmesh.fitting.solver import minimise
+from humanmesh.fitting.stages import Candidates, best_of, flipped, mirrored_bones
+from humanmesh.geometry.cameras import PerspectiveCamera
+from humanmesh.geometry.rotations import axis_angle_to_matrix
+
+DATA = load_body_data("anny")
+PRIOR = load_pose_prior()
+BODY = fitting_body(DATA, "cocoplus19", PRIOR)
+PEOPLE = 2
+CAMERA = PerspectiveCamera(torch.full((PEOPLE,), 317.0), torch.full((PEOPLE, 2), 112.0))
+
+
+def made_people() -> BodyState:
+    """In likely poses, half turned to the left."""
+    rng = torch.Generator().manual_seed(3)
+    turn = axis_angle_to_matrix(torch.tensor([torch.pi, 0.0, 0.0])) @ axis_angle_to_matrix(
+        torch.tensor([0.0, 0.6, 0.0])
+    )
+    pose = PRIOR.means[[1, 4]] + 0.05 * torch.randn(PEOPLE, 69, generator=rng)
+    shape = 0.5 * torch.randn(PEOPLE, 10, generator=rng)
+    return BodyState(turn.expand(PEOPLE, 3, 3), pose, shape, torch.tensor([[0.1, 0.1, 3.5], [0.0, 0.2, 3.0]]))
+
+
+def points(state: BodyState) -> torch.Tensor:
+    return posed_points(BODY.keypoints, state).positions[:, :19]
+
+
+def seen(state: BodyState):
+    return seen_keypoints(CAMERA.project(points(state)), torch.ones(PEOPLE, 19), CAMERA)
+
+
+def pixels_off(found: BodyState, truth: BodyState) -> float:
+    return float((CAMERA.project(points(found)) - CAMERA.project(points(truth))).norm(dim=2).mean(1).max())
+
+
+def test_a_fit_from_the_mean_pose_meets_its_keypoints():
+    truth = made_people()
+    found = fit(BODY, seen(truth))
+    assert pixels_off(found.state, truth) < 1
+    assert not bool(found.is_failed.any())
+
+
+def test_a_fit_from_near_the_truth_stays_near_but_for_the_distance():
+    truth = made_people()
+    found = fit_from(BODY, seen(truth), replace(truth, pose=truth.pose + 0.05))
+    off = points(found.state) - points(truth)
+    assert float((off - off.mean(1, keepdim=True)).norm(dim=2).mean()) < 0.06
+
+
+def test_a_known_pose_comes_back_from_its_points_in_space():
+    truth = made_people()
+    tilted = replace(truth, root=axis_angle_to_matrix(torch.tensor([[0.3, 2.0, 0.5], [1.0, 0.0, -2.0]])))
+    found = fit_points(BODY, Keypoints3D(points(tilted), torch.ones(PEOPLE, 19)))
+    assert float((points(found.state) - points(tilted)).norm(dim=2).mean(1).max()) < 0.005
+
+
+def test_no_accepted_step_raises_the_energy():
+    truth = made_people()
+    energy = FittingEnergy(BODY, seen(truth), LAST.weights)
+    start = replace(truth, pose=torch.zeros(PEOPLE, 69), translation=truth.translation + 0.3)
+    energies = minimise(energy, start, 25).energies
+    assert bool((energies.diff(dim=0) <= 0).all())
+    assert bool((energies[-1] < 0.1 * energies[0]).all())
+
+
+def test_shuffled_keypoints_are_reported_as_a_failure():
+    known = seen(made_people())
+    order = torch.randperm(19, generator=torch.Generator().manual_seed(0))
+    nonsense = seen_keypoints(known.positions[:, order], known.confidences, CAMERA)
+    assert bool(fit(BODY, nonsense).is_failed.all())
+
+
+@pytest.mark.parametrize(
+    ("confidence", "position", "sentence"),
+    [
+        (torch.zeros(19), 1.0, "all confidences are zero"),
+        (torch.tensor([1.0] * 5 + [0.0] * 14), 1.0, "only 5"),
+        (torch.ones(19), torch.nan, "not a number"),
+        (torch.full((19,), torch.nan), 1.0, "no positive number"),
+        (torch.ones(19), 1.0, "at one place"),
+    ],
+)
+def test_keypoints_that_no_body_can_be_fitted_to_are_refused(confidence, position, sentence):
+    with pytest.raises(BadInputError, match=sentence):
+        seen_keypoints(torch.full((2, 19, 2), position), confidence.expand(2, 19), CAMERA)
+
+
+def test_a_mirrored_bone_looks_the_same_from_afar_and_points_the_other_way():
+    far = replace(made_people(), translation=torch.tensor([[0.0, 0.0, 500.0]]).expand(PEOPLE, 3))
+    limb = [16, 18, 20]  # left shoulder, elbow, wrist
+    turned = mirrored_bones(far, BODY, limb, (True, True))
+
+    def joints(state: BodyState) -> torch.Tensor:
+        return BODY.keypoints(state.rotations, state.shape)[0]
+
+    before, after = joints(far), joints(turned)
+    torch.testing.assert_close(after[:, limb, :2], before[:, limb, :2], atol=2e-3, rtol=0)
+    depths = [(one[:, limb[1:], 2] - one[:, limb[:2], 2]) for one in (before, after)]
+    torch.testing.assert_close(depths[1], -depths[0], atol=2e-3, rtol=0)
+
+
+def test_the_best_candidates_of_each_person_go_on():
+    state = made_people()
+    everyone = Candidates(state, torch.tensor([0, 1]), torch.zeros(2))
+    many = flipped(everyone, BODY)
+    assert many.people.tolist() == [0] * 13 + [1] * 13
+    energy = torch.arange(26.0).flip(0)
+    kept = best_of(replace(many, energy=energy), 2)
+    assert kept.people.tolist() == [0, 0, 1, 1]
+    assert kept.energy.tolist() == [13, 14, 0, 1]
+
+
+def disc() -> Silhouette:
+    y, x = torch.meshgrid(torch.arange(200) + 0.5, torch.arange(300) + 0.5, indexing="ij")
+    return silhouette_of(((x - 150).square() + (y - 100).square() < 40**2).numpy())
+
+
+def test_distances_to_a_disc_are_those_of_its_circle():
+    away = torch.tensor([[[150.0, 100.0], [150.0, 40.0], [215.0, 100.0]]])
+    distance, slope = disc().sampled(away)
+    assert distance[0].tolist() == pytest.approx([0, 20, 25], abs=2)
+    torch.testing.assert_close(slope[0, 1:], torch.tensor([[0.0, -1.0], [1.0, 0.0]]), atol=0.15, rtol=0)
+
+
+def test_the_outline_of_a_disc_lies_on_its_circle():
+    radius = (disc().outline[0] - torch.tensor([150.0, 100.0])).norm(dim=1)
+    assert float((radius - 39.5).abs().max()) < 1.2
+
+
+def test_an_empty_mask_is_refused():
+    with pytest.raises(BadInputError, match="white pixels"):
+        silhouette_of(torch.zeros(50, 50, dtype=torch.bool).numpy())
