@@ -4,8 +4,7 @@ Several people of one photo (photo.npz, photo.2.npz) stand in one picture, the n
 shows many photos, a row each: over the photo, from the front, the side and above.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -68,9 +67,12 @@ def run(arguments: Arguments) -> int:
         _write_turntable(arguments, groups[0])
     else:
         _write_picture(arguments, groups)
-    count = sum(map(len, groups))
-    print(f"{arguments.out}: {arguments.view}, {'1 person' if count == 1 else f'{count} people'}")
+    print(f"{arguments.out}: {arguments.view}, {_count([path for group in groups for path in group])}")
     return 0
+
+
+def _count(people: Sized) -> str:
+    return "1 person" if len(people) == 1 else f"{len(people)} people"
 
 
 def _groups(arguments: Arguments) -> list[list[Path]]:
@@ -117,8 +119,7 @@ def _sheet_row(arguments: Arguments, paths: list[Path]) -> "Iterator[Tensor]":
     from humanmesh.render.turntable import captioned, fitted
 
     result = _read(arguments, paths)
-    scores = ", ".join("?" if math.isnan(person.score) else f"{person.score:.2f}" for person in result.people)
-    yield captioned(fitted(_overlay(result), arguments.size), f"{paths[0].stem}: score {scores}")
+    yield captioned(fitted(_overlay(result), arguments.size), f"{paths[0].stem}: {_count(result.people)}")
     for view in SHEET_VIEWS:
         yield captioned(_drawn(result, view, arguments.size), view)
 

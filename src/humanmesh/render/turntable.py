@@ -1,7 +1,7 @@
 """People without their photo: from any side on plain ground, and all the way round. Pictures as in `render.overlay`.
 
-The viewer and the lamps stand still and the people turn, as on a turntable, at one scale all the way round: a body is
-as large from the side as from the front. Several people keep their places to each other and hide each other rightly.
+The viewer and the lamps stand still and the people turn, as on a turntable, at one scale all the way round. Several
+people keep their places to each other and hide each other rightly.
 """
 
 import math
@@ -48,7 +48,7 @@ def view_people(
     size: tuple[int, int],
     look: Look | None = None,
 ) -> Float32[Tensor, "3 height width"]:
-    """Some people on plain ground, framed so that they fit however far they turn.
+    """Some people on plain ground, as large as they fit.
 
     Args:
         vertices_camera: metres, y down.
@@ -57,18 +57,9 @@ def view_people(
         size: height and width in pixels.
         look: opaque, with 3 samples a pixel in each direction, where None.
     """
-    height, width = size
-    ground = torch.tensor(GROUND)[:, None, None].expand(-1, height, width)
-    middle, radius, half_height = _frame(vertices_camera)
-    # Every point lies in a cylinder about the vertical. As the viewer rises, its height becomes its depth.
-    cosine, sine = abs(math.cos(view.rise)), abs(math.sin(view.rise))
-    half_tall, half_deep = half_height * cosine + radius * sine, radius * cosine + half_height * sine
-    distance = 2 * _DISTANCE * max(radius, half_height)
-    focal_length = _FILLED * (distance - half_deep) * min(width / 2 / radius, height / 2 / half_tall)
-    turned = (vertices_camera - middle) @ _rotation(view).to(vertices_camera).T
-    placed = turned + torch.tensor([0.0, 0.0, distance]).to(vertices_camera)
-    look = look or Look(opacity=1.0)
-    return draw_people(ground, placed, faces, focal_length, (width / 2, height / 2), look=look)
+    turned = vertices_camera @ _rotation(view).to(vertices_camera).T
+    middle, half_extent = _middle_and_half_extent(turned)
+    return _draw(turned - middle, faces, half_extent, size, look)
 
 
 def turntable(
@@ -79,19 +70,39 @@ def turntable(
     look: Look | None = None,
 ) -> Iterator[Float32[Tensor, "3 height width"]]:
     """The pictures of one whole turn, the first as the camera saw the people; the last leads on to the first."""
+    middle, half_extent = _middle_and_half_extent(vertices_camera)
+    centred = vertices_camera - middle
+    radius = centred[..., [0, 2]].norm(dim=-1).max()
+    half_extent = torch.stack([radius, half_extent[1], radius])
     for frame in range(frames):
-        yield view_people(vertices_camera, faces, View(turn=2 * math.pi * frame / frames), size, look)
+        turned = centred @ _rotation(View(turn=2 * math.pi * frame / frames)).to(centred).T
+        yield _draw(turned, faces, half_extent, size, look)
 
 
-def _frame(
+def _middle_and_half_extent(
     vertices: Float[Tensor, "people vertices 3"],
-) -> tuple[Float[Tensor, "3"], float, float]:
-    """Middle, radius about the vertical through it, and half the height of all people (metres)."""
-    points = vertices.flatten(0, 1)
-    lowest, highest = points.aminmax(dim=0)
-    middle = (lowest + highest) / 2
-    radius = (points - middle)[:, [0, 2]].norm(dim=1).max()
-    return middle, float(radius), float((highest - lowest)[1] / 2)
+) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    lowest, highest = vertices.flatten(0, 1).aminmax(dim=0)
+    return (lowest + highest) / 2, (highest - lowest) / 2
+
+
+def _draw(
+    centred: Float[Tensor, "people vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    half_extent: Float[Tensor, "3"],
+    size: tuple[int, int],
+    look: Look | None,
+) -> Float32[Tensor, "3 height width"]:
+    """People round the origin, at the scale at which a box of that half extent fits."""
+    height, width = size
+    half_wide, half_tall, half_deep = half_extent.tolist()
+    distance = 2 * _DISTANCE * max(half_wide, half_tall, half_deep)
+    # What lies before the middle looks larger than what lies beside it.
+    focal_length = _FILLED * (distance - half_deep) * min(width / 2 / half_wide, height / 2 / half_tall)
+    placed = centred + centred.new_tensor([0.0, 0.0, distance])
+    ground = torch.tensor(GROUND)[:, None, None].expand(-1, height, width)
+    look = look or Look(opacity=1.0)
+    return draw_people(ground, placed, faces, focal_length, (width / 2, height / 2), look=look)
 
 
 def _rotation(view: View) -> Float[Tensor, "3 3"]:
