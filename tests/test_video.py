@@ -117,6 +117,12 @@ def test_who_is_seen_in_a_few_frames_only_does_not_count():
     assert len(clip_of(STANDING, flash).people) == 1
 
 
+def test_so_many_people_are_kept_as_are_asked_for_those_seen_the_most():
+    late = Actor(lambda number: None if number < 15 else (1.2, 0.0, 4.0))
+    clip = clip_of(late, STANDING, most=1)
+    assert [person.first_frame for person in clip.people] == [0]
+
+
 def test_a_film_of_nobody_is_an_answer():
     clip = clip_of()
     assert clip.people == ()
@@ -187,6 +193,7 @@ def test_the_foot_lock_keeps_the_feet_of_who_stands_and_moves_nothing_but_the_le
         ({"find_every": 0}, BadInputError),
         ({"strength": -1.0}, BadInputError),
         ({"strength": float("inf")}, BadInputError),
+        ({"most": 0}, BadInputError),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, error):

@@ -69,14 +69,17 @@ class VideoConfig:
     """Seconds that a person may be out of sight and still be the same."""
     shortest_stay: int = 5
     """Frames in which a person must be seen to count; all, in a film that has fewer."""
+    most: int | None = None
+    """Keep so many people at most, those seen in the most frames."""
     focal_length: float | None = None
     """Pixels; the frame's diagonal where None."""
 
     def __post_init__(self) -> None:
         if self.smoother not in SMOOTHERS:
             raise UnknownNameError("smoother", self.smoother, list(SMOOTHERS))
-        for what, value in (("find_every", self.find_every), ("strength", self.strength)):
-            if not 0 < value < math.inf:
+        for what in ("find_every", "strength", "most"):
+            value = getattr(self, what)
+            if value is not None and not 0 < value < math.inf:
                 raise BadInputError(f"Video, {what}", f"{value}", "Give a positive number.")
 
 
@@ -195,7 +198,8 @@ def assemble(
     stage = _Stage(clip, KeypointBody(clip.body.to(device="cpu"), "cocoplus19"), config)
     tracks = identify(seen, config.longest_gap)
     least = min(config.shortest_stay, len(seen))
-    stays = [track for track in tracks.values() if len(track) >= least]
+    longest = sorted(tracks, key=lambda identity: -len(tracks[identity]))[: config.most]
+    stays = [track for identity, track in tracks.items() if identity in longest and len(track) >= least]
     people = [stage.person(number, track) for number, track in enumerate(stays, 1)]
     return replace(clip, people=tuple(people))
 

@@ -135,6 +135,7 @@ def test_one_bad_film_of_two_is_told_and_the_other_is_done(recoverer, film, tmp_
         (["walk.mp4", "--find-every", "0"], "find_every"),
         (["walk.mp4", "photo.jpg"], "no film"),
         (["walk.mp4", "--webcam", "0"], "Webcam"),
+        (["walk.mp4", "--height", "1.8"], "for photos"),
         (["--webcam", "99"], "Webcam 99"),
     ],
 )

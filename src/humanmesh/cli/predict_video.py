@@ -65,6 +65,12 @@ class VideoArguments(Protocol):
     @property
     def out(self) -> Path: ...
     @property
+    def boxes(self) -> Path | None: ...
+    @property
+    def people(self) -> int | None: ...
+    @property
+    def detector(self) -> str | None: ...
+    @property
     def rig(self) -> str: ...
     @property
     def weights(self) -> Path | None: ...
@@ -73,7 +79,13 @@ class VideoArguments(Protocol):
     @property
     def device(self) -> str | None: ...
     @property
+    def precision(self) -> str: ...
+    @property
     def focal(self) -> float | None: ...
+    @property
+    def intrinsics(self) -> Path | None: ...
+    @property
+    def height(self) -> float | None: ...
     @property
     def overlay(self) -> bool: ...
     @property
@@ -110,6 +122,7 @@ def run_video(arguments: VideoArguments) -> int:
     suffixes = [] if suffixes == ["none"] else suffixes
     for suffix in suffixes:
         clip_writer(suffix)
+    _refuse_options_of_photos(arguments)
     config = _config(arguments)
     sources = _sources(arguments)
     footages: list[tuple[str, Footage]] = []
@@ -135,6 +148,12 @@ def run_video(arguments: VideoArguments) -> int:
     return SOME_FAILED if failures else 0
 
 
+def _refuse_options_of_photos(arguments: VideoArguments) -> None:
+    for name in ("boxes", "intrinsics", "height"):
+        if getattr(arguments, name) is not None:
+            raise BadInputError(f"Option --{name}", "it is for photos, and these are films", "Leave it out.")
+
+
 def _config(arguments: VideoArguments) -> Any:
     from humanmesh.video import VideoConfig
 
@@ -145,6 +164,7 @@ def _config(arguments: VideoArguments) -> Any:
         smoother=options.smoother if is_smooth else "none",
         strength=options.smoothing if is_smooth else 1.0,
         foot_lock=options.foot_lock,
+        most=arguments.people,
         focal_length=arguments.focal,
     )
 
@@ -180,7 +200,7 @@ def _footage(source: Path | int, arguments: VideoArguments) -> "Footage":
 def _load(arguments: VideoArguments) -> "Recoverer":
     from humanmesh.inference import load
 
-    return load(arguments.weights, arguments.body, arguments.device)
+    return load(arguments.weights, arguments.body, arguments.device, arguments.precision, arguments.detector)
 
 
 class _Notebook:
@@ -312,7 +332,7 @@ def _made_from(footage: "Footage", arguments: VideoArguments) -> str:
 
     options = arguments.video
     parts = [footage.name, footage.frame_rate, footage.expected_frames, options.find_every]
-    parts += [arguments.weights, arguments.body, arguments.focal]
+    parts += [arguments.weights, arguments.body, arguments.focal, arguments.precision, arguments.detector]
     if isinstance(footage, VideoFile):
         parts.append(footage.path.stat().st_size)
     return "; ".join(map(str, parts))
