@@ -348,6 +348,18 @@ class Recoverer:
             given = [camera or tag for camera, tag in zip(given, tagged, strict=True)]
         return self.recover_pixels(pixels, boxes, focal_length, cameras=given, most=most)
 
+    def refine(
+        self, person: Person, keypoints: Float[np.ndarray, "keypoints axes"], keypoint_set: str = "coco17"
+    ) -> Person:
+        """The person fitted to keypoints that are known: (x, y) in photo pixels, with a confidence where there is one.
+
+        Raises:
+            HumanMeshError: where there are too few keypoints, or no body fits them.
+        """
+        from humanmesh.fitting.people import refine_person  # which imports this module
+
+        return refine_person(self.body, person, keypoints, keypoint_set)
+
     @torch.no_grad()
     def recover_pixels(
         self,

@@ -128,6 +128,12 @@ def test_an_unknown_form_is_refused(tmp_path, content):
         read_keypoints(written(tmp_path, content))
 
 
+@pytest.mark.parametrize("content", [{"people": None}, {"annotations": [5]}, {"instance_info": [7]}, [3]])
+def test_a_damaged_form_is_refused(tmp_path, content):
+    with pytest.raises(BadInputError, match="Keypoint file"):
+        read_keypoints(written(tmp_path, content))
+
+
 def test_what_is_no_json_is_refused(tmp_path):
     path = tmp_path / "broken.json"
     path.write_text('{"people": [')

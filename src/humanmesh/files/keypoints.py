@@ -106,8 +106,14 @@ def read_keypoints(path: Path, axes: int = 2) -> list[KeypointRecord | BrokenRec
         raise BadInputError(
             f"Keypoint file {path}", f"it is no JSON ({error})", "Give another file."
         ) from error
+    try:
+        entries = list(_entries(content, path))
+    except (TypeError, AttributeError, ValueError) as error:  # a list where an object should be, and the like
+        raise BadInputError(
+            f"Keypoint file {path}", f"a damaged form ({error})", "Check the file."
+        ) from error
     records: list[KeypointRecord | BrokenRecord] = []
-    for number, (entry, place) in enumerate(_entries(content, path), 1):
+    for number, (entry, place) in enumerate(entries, 1):
         source = f"{path}, person {number}"
         try:
             records.append(_record(entry, place, axes, source))
@@ -132,15 +138,7 @@ _Reader: TypeAlias = Callable[[Any], Iterator[tuple[dict[str, Any], _Place]]]
 
 
 def _entries(content: Any, path: Path) -> Iterator[tuple[dict[str, Any], _Place]]:
-    readers: dict[str, _Reader] = {
-        "people": _openpose_entries, "annotations": _coco_entries, "instance_info": _mmpose_entries,
-        "keypoints_2d": _own_entries, "keypoints_3d": _own_entries,
-    }  # fmt: skip
-    reader: _Reader | None = None
-    if isinstance(content, dict):
-        reader = next((readers[key] for key in readers if key in content), None)
-    elif isinstance(content, list):
-        reader = _list_entries
+    reader = _reader_of(content)
     if reader is None:
         remedy = "Give the JSON of OpenPose, COCO, MMPose or humanmesh predict."
         raise BadInputError(f"Keypoint file {path}", "a form that nobody here knows", remedy)
@@ -148,6 +146,16 @@ def _entries(content: Any, path: Path) -> Iterator[tuple[dict[str, Any], _Place]
         if not isinstance(entry, dict):
             raise BadInputError(f"Keypoint file {path}", "a person that is no JSON object", "Check the file.")
         yield entry, place
+
+
+def _reader_of(content: Any) -> _Reader | None:
+    readers: dict[str, _Reader] = {
+        "people": _openpose_entries, "annotations": _coco_entries, "instance_info": _mmpose_entries,
+        "keypoints_2d": _own_entries, "keypoints_3d": _own_entries,
+    }  # fmt: skip
+    if isinstance(content, dict):
+        return next((readers[key] for key in readers if key in content), None)
+    return _list_entries if isinstance(content, list) else None
 
 
 def _openpose_entries(content: dict[str, Any]) -> Iterator[tuple[dict[str, Any], _Place]]:
