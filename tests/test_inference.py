@@ -12,9 +12,13 @@ from humanmesh.body.skeletons import SKELETONS
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import save_checkpoint
+from humanmesh.files.detectors import FoundBoxes
 from humanmesh.files.meshes import WRITERS
+from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.geometry.crops import apply
-from humanmesh.inference import Recoverer, load
+from humanmesh.inference import CONFIRMED_SCORE, POSSIBLE_SCORE, Recoverer, load
+from humanmesh.network import recovery
+from humanmesh.network.finder import FoundPerson, PersonFinder
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 
 BOXES = [[20.0, 10.0, 90.0, 110.0], [60.0, 30.0, 150.0, 118.0]]
@@ -200,6 +204,95 @@ def test_strange_photo_is_refused(photo, model):
 
 def test_photo_without_a_person_gives_an_empty_list(model):
     assert model.recover(np.full((200, 300, 3), 120, np.uint8)) == []
+
+
+class Prepared(PersonFinder):
+    """Finds prepared people, whatever it is shown."""
+
+    def __init__(self, model: Recoverer, people: list[FoundPerson]) -> None:
+        super().__init__(model.finder.encoder)
+        self.people = people
+
+    def find(self, photos, least_score=None):
+        return [[person for person in self.people if person.score >= least_score] for _ in photos]
+
+
+def standing(x: float, y: float, height: float, score: float = 0.9) -> FoundPerson:
+    """Keypoints of somebody with that middle."""
+    spots = torch.linspace(-0.5, 0.5, 17)
+    return FoundPerson(torch.stack([x + height / 4 * (6 * spots).sin(), y + height * spots], 1), score)
+
+
+def with_finder(model: Recoverer, people: list[FoundPerson]) -> Recoverer:
+    return Recoverer(model.network, model.body, Prepared(model, people), crop_size=model.crop_size)
+
+
+def test_everybody_is_recovered_the_largest_first_and_who_is_seen_twice_once(model, photo):
+    small, large = standing(40, 50, 40), standing(110, 60, 90)
+    again = replace(large, score=0.5, keypoints=large.keypoints + 0.01)
+    people = with_finder(model, [small, again, large]).recover(photo)
+    assert len(people) == 2
+    sizes = [float((p.box[2:] - p.box[:2]).prod()) for p in people]
+    assert sizes == sorted(sizes, reverse=True)
+    alone = with_finder(model, [large]).recover(photo)[0]
+    np.testing.assert_allclose(people[0].theta, alone.theta, atol=1e-4)  # the surer of the two sights
+
+
+def test_most_keeps_the_largest(model, photo):
+    finder = with_finder(model, [standing(40, 50, 40), standing(110, 60, 90)])
+    both, one = finder.recover(photo), finder.recover(photo, most=1)
+    assert len(one) == 1
+    np.testing.assert_allclose(one[0].box, both[0].box, atol=1e-2)
+    assert len(finder.recover(photo, BOXES, most=1)) == 2  # boxes say themselves who is wanted
+    with pytest.raises(BadInputError, match="one at least"):
+        finder.recover(photo, most=0)
+
+
+def test_a_faint_find_needs_the_heat_maps_to_agree(model, photo, monkeypatch):
+    seeing = with_finder(model, [standing(110, 60, 90, score=POSSIBLE_SCORE)])
+    read = recovery.read_heatmaps
+
+    def recovered_at(confidence: float) -> int:
+        def heat(maps):
+            seen = read(maps)
+            return replace(seen, confidences=torch.full_like(seen.confidences, confidence))
+
+        monkeypatch.setattr(recovery, "read_heatmaps", heat)
+        return len(seeing.recover(photo))
+
+    least = CONFIRMED_SCORE**2 / POSSIBLE_SCORE
+    assert recovered_at(least + 0.01) == 1
+    assert recovered_at(least - 0.01) == 0
+
+
+class Boxes:
+    """A detector that says the same of every photo."""
+
+    def find(self, photos):
+        boxes = torch.tensor([[20.0, 10, 90, 110], [60, 30, 150, 118], [60.01, 30, 150, 118]])
+        return [FoundBoxes(boxes, torch.tensor([0.6, 0.9, 0.8])) for _ in photos]
+
+
+def test_a_detectors_boxes_are_looked_into_and_its_doubles_left_out(model, photo):
+    detecting = Recoverer(model.network, model.body, None, crop_size=model.crop_size, detector=Boxes())
+    people = detecting.recover(photo)
+    assert [person.box.tolist() for person in people] == [[60, 30, 150, 118], [20, 10, 90, 110]]
+    given = model.recover(photo, [person.box for person in people])
+    for person, same in zip(people, given, strict=True):
+        np.testing.assert_allclose(person.theta, same.theta, atol=1e-4)
+
+
+def test_a_camera_and_a_focal_length_contradict_each_other(model, photo):
+    with pytest.raises(BadInputError, match="one of the two"):
+        model.recover(photo, BOXES, focal_length=300.0, camera=PhotoCamera(300.0, (80.0, 60.0)))
+    with pytest.raises(BadInputError, match="millimetres"):
+        model.recover(photo, BOXES, focal_length=4.2)
+
+
+@pytest.mark.parametrize("height", [0.0, 175.0, -1.7, float("nan")])
+def test_height_of_nobody_is_refused(height, model, photo):
+    with pytest.raises(BadInputError, match="Height"):
+        model.recover(photo, BOXES)[0].scaled_to_height(height)
 
 
 def test_without_a_finder_a_box_is_asked_for(model, photo):

@@ -1,13 +1,14 @@
 """Measure person finders: `python tools/measure_finder.py DATA FINDER... --synthetic FOLDER...`.
 
 Boxes: that of the 17 keypoints found, grown on all sides as `inference` takes a body to be larger than its keypoints,
-and cut at the photo's edges. It is right where it overlaps a person's own by IoU 0.5 or more. The threshold is
+and cut at the photo's edges. It is right where it overlaps a person's own by IoU 0.5 or more. As in COCO's own rules, a
+find does not count that overlaps so a person who need not be found, or lies for half of its area in a crowd. The threshold is
 the one of the highest F1 on composed pictures that were kept back from training.
 """
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ class Case:
     """Pixels."""
     is_wanted: Bool[Tensor, "people"]
     """Whether the finder should find the person; otherwise either answer is right."""
+    crowds: Float[Tensor, "crowds 4"] = field(default_factory=lambda: torch.zeros(0, 4))
+    """Pixels; boxes of crowds in which nobody was labelled alone."""
 
 
 @dataclass(frozen=True)
@@ -68,24 +71,36 @@ def overlaps(box: Float[Tensor, "4"], boxes: Float[Tensor, "boxes 4"]) -> Float[
     return shared / area.clamp_min(1e-6)
 
 
-def judge(case: Case, people: list[FoundPerson]) -> list[Find]:
+def share_within(box: Float[Tensor, "4"], others: Float[Tensor, "boxes 4"]) -> Float[Tensor, "boxes"]:
+    """Share of the box that lies in each of the others."""
+    low, high = torch.maximum(box[:2], others[:, :2]), torch.minimum(box[2:], others[:, 2:])
+    return (high - low).clamp_min(0).prod(1) / (box[2:] - box[:2]).prod().clamp_min(1e-6)
+
+
+def judge(case: Case, boxes: Float[Tensor, "finds 4"], scores: list[float]) -> list[Find]:
     """Each find, the clearest first: the wanted person that it overlaps most and nobody found before."""
-    height, width = case.pixels.shape[1:]
     taken = torch.zeros(len(case.boxes), dtype=torch.bool)
     finds = []
-    for person in sorted(people, key=lambda one: -one.score):
-        found = -1
-        if len(case.boxes):
-            overlap = overlaps(grown_box(person.keypoints, width, height), case.boxes)
-            wanted = overlap.masked_fill(taken | ~case.is_wanted, 0)
-            best = int(wanted.argmax())
-            if wanted[best] >= 0.5:
-                taken[best] = True
-                found = best
-            elif bool((overlap.masked_fill(case.is_wanted, 0) >= 0.3).any()):
-                found = -2
-        finds.append(Find(person.score, found))
+    for row in sorted(range(len(scores)), key=lambda row: -scores[row]):
+        overlap = torch.cat([overlaps(boxes[row], case.boxes), torch.zeros(1)])  # the last is nobody
+        is_free = torch.cat([case.is_wanted & ~taken, torch.ones(1, dtype=torch.bool)])
+        best = int(overlap.masked_fill(~is_free, -1).argmax())
+        others = overlap[:-1].masked_fill(case.is_wanted, 0)
+        if overlap[best] >= 0.5:
+            taken[best] = True
+            finds.append(Find(scores[row], best))
+        elif bool((others >= 0.5).any() or (share_within(boxes[row], case.crowds) >= 0.5).any()):
+            finds.append(Find(scores[row], -2))
+        else:
+            finds.append(Find(scores[row], -1))
     return finds
+
+
+def judge_found(case: Case, people: list[FoundPerson]) -> list[Find]:
+    """The same for what the finder says."""
+    height, width = case.pixels.shape[1:]
+    boxes = [grown_box(person.keypoints, width, height) for person in people]
+    return judge(case, torch.stack([torch.zeros(4), *boxes])[1:], [person.score for person in people])
 
 
 @dataclass(frozen=True)
@@ -156,7 +171,8 @@ def coco_cases(folder: Path, least_share: float) -> list[Case]:
             not entry["iscrowd"] and entry["num_keypoints"] > 0 and max(entry["bbox"][2:]) >= least
             for entry in entries
         ]
-        cases.append(Case(pixels, boxes, torch.tensor(is_wanted, dtype=torch.bool)))
+        is_crowd = torch.tensor([bool(entry["iscrowd"]) for entry in entries])
+        cases.append(Case(pixels, boxes, torch.tensor(is_wanted, dtype=torch.bool), boxes[is_crowd]))
     return cases
 
 
@@ -192,7 +208,9 @@ def report(name: str, finder: PersonFinder, suites: dict[str, list[Case]], chose
     """Print the table of one finder."""
     found = {suite: find_all(finder, cases) for suite, cases in suites.items()}
     curves = {
-        suite: curve_of(cases, [judge(case, some) for case, some in zip(cases, found[suite], strict=True)])
+        suite: curve_of(
+            cases, [judge_found(case, some) for case, some in zip(cases, found[suite], strict=True)]
+        )
         for suite, cases in suites.items()
     }
     threshold = curves["composed"].best_threshold() if chosen is None else chosen

@@ -261,3 +261,38 @@ def test_folder_without_photos_is_named(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(tmp_path / "empty", "--out", tmp_path / "out") == 2
     assert "no photo in it" in capsys.readouterr().err
+
+
+BAD_CAMERAS = {
+    "no JSON": (["--intrinsics", "{file}"], "f = 3", "no JSON"),
+    "singular": (["--intrinsics", "{file}"], "[[0, 0, 1], [0, 9, 1], [0, 0, 1]]", "singular"),
+    "NaN": (["--intrinsics", "{file}"], '{"fx": NaN, "cx": 1, "cy": 1}', "nan"),
+    "two": (["--intrinsics", "{file}", "--focal", "300"], "[]", "both"),
+    "negative": (["--focal", "-5"], "", "positive"),
+    "millimetres": (["--focal", "4.2"], "", "not millimetres"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CAMERAS)
+def test_bad_camera_is_one_sentence_and_exit_code_2(kind, photo, tmp_path, capsys):
+    words, content, reason = BAD_CAMERAS[kind]
+    (tmp_path / "camera.json").write_text(content)
+    words = [word.format(file=tmp_path / "camera.json") for word in words]
+    assert run(photo, "--out", tmp_path / "out", *words) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("option", "value"), [("--height", "175"), ("--people", "0")])
+def test_height_of_nobody_and_nobody_at_most_are_user_errors(option, value, photo, boxes, tmp_path, capsys):
+    assert run(photo, "--boxes", boxes, "--out", tmp_path / "out", option, value) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--people", "--height", "--intrinsics", "--detector"])
+def test_options_of_photos_are_refused_for_films(option, tmp_path, capsys):
+    assert run(tmp_path / "clip.mp4", "--out", tmp_path / "out", option, "1") == 2
+    assert "not for films" in capsys.readouterr().err

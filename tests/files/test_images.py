@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
 
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 from humanmesh.files.images import (
     LARGEST_AREA,
     bytes_of_pixels,
+    focal_length_of_image,
     pixels_of_array,
     pixels_of_image,
+    read_focal_length,
     read_photo,
     write_png,
 )
@@ -223,3 +226,60 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
 def test_writing_into_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="Cannot write"):
         write_png(tmp_path / "none" / "a.png", torch.zeros(3, HEIGHT, WIDTH))
+
+
+EXIF = ExifTags.Base
+
+
+def tagged(size: tuple[int, int], tags: dict[int, object]) -> Image.Image:
+    """A picture that went through a JPEG file with these tags."""
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif).update(tags)
+    stream = io.BytesIO()
+    Image.new("RGB", size).save(stream, "JPEG", exif=exif)
+    return Image.open(stream)
+
+
+def test_focal_length_on_35_mm_film_is_of_the_diagonal():
+    # 43.27 mm is the diagonal of 35 mm film, and 500 pixels that of this photo: 43 mm are 497 pixels.
+    focal = focal_length_of_image(tagged((400, 300), {EXIF.FocalLengthIn35mmFilm: 43}))
+    assert focal == pytest.approx(43 / 43.2666 * 500, rel=1e-4)
+
+
+@pytest.mark.parametrize(("unit", "density"), [(2, 2540.0), (3, 1000.0), (4, 100.0)])
+def test_focal_length_by_the_density_of_the_sensors_pixels(unit, density):
+    # 100 pixels a millimetre: 6 mm are 600 pixels of the sensor, whose 800 columns became 400.
+    tags = {
+        EXIF.FocalLength: 6.0,
+        EXIF.FocalPlaneXResolution: density,
+        EXIF.FocalPlaneResolutionUnit: unit,
+        EXIF.ExifImageWidth: 800,
+        EXIF.ExifImageHeight: 600,
+    }
+    assert focal_length_of_image(tagged((400, 300), tags)) == pytest.approx(300, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {EXIF.FocalLengthIn35mmFilm: 0},
+        {EXIF.FocalLengthIn35mmFilm: 2},
+        {EXIF.FocalLengthIn35mmFilm: 9999},
+        {EXIF.FocalLength: 6.0},
+        {EXIF.FocalLength: IFDRational(0, 0), EXIF.FocalPlaneXResolution: 1000.0},
+        {EXIF.FocalLength: 6.0, EXIF.FocalPlaneXResolution: 1e9},
+        {EXIF.FocalLengthIn35mmFilm: 43, EXIF.ExifImageWidth: 400, EXIF.ExifImageHeight: 400},
+    ],
+    ids=["none", "unknown", "fisheye", "telescope", "no sensor", "0 / 0", "no size", "cut"],
+)
+def test_tags_that_tell_no_pinhole_camera_are_left_out(tags):
+    assert focal_length_of_image(tagged((400, 300), tags)) is None
+
+
+def test_focal_length_of_a_file_is_that_of_its_picture_and_of_a_broken_one_none(tmp_path):
+    picture = tagged((400, 300), {EXIF.FocalLengthIn35mmFilm: 43})
+    picture.save(tmp_path / "a.jpg", exif=picture.getexif())
+    assert read_focal_length(tmp_path / "a.jpg") == pytest.approx(496.9, abs=0.1)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:30])
+    assert read_focal_length(tmp_path / "b.jpg") is None

@@ -1,13 +1,17 @@
 """Cameras by hand numbers, and the way from a crop to the photo and back."""
 
+import numpy as np
 import pytest
 import torch
 
+from humanmesh.errors import BadInputError
 from humanmesh.geometry.cameras import (
     PerspectiveCamera,
+    PhotoCamera,
     WeakPerspectiveCamera,
     default_focal_length,
     translation_camera_from_body,
+    weak_perspective_of,
 )
 from humanmesh.geometry.crops import apply, crop_from_photo
 
@@ -48,3 +52,39 @@ def test_photo_camera_sees_points_of_the_bodys_plane_where_the_crop_does():
     moved = points + translation_camera_from_body(weak, photo_from_crop, photo)[:, None]
     expected = apply(photo_from_crop, weak.project(points))
     torch.testing.assert_close(photo.project(moved), expected, atol=1e-3, rtol=1e-5)
+
+
+def test_oblong_pixels_have_two_focal_lengths():
+    camera = PhotoCamera(500.0, (320.0, 240.0), pixel_aspect=0.8)
+    seen = camera.project(np.float32([[1.0, -0.5, 5.0]]))
+    np.testing.assert_allclose(seen, [[420, 200]])
+    homogeneous = camera.matrix @ [1.0, -0.5, 5.0]
+    np.testing.assert_allclose(homogeneous[:2] / homogeneous[2], seen[0])
+    batch = PerspectiveCamera(torch.tensor([[500.0, 400.0]]), torch.tensor([[320.0, 240.0]]))
+    np.testing.assert_allclose(batch.project(torch.tensor([[[1.0, -0.5, 5.0]]]))[0], seen)
+
+
+def test_twice_the_pixels_see_twice_as_far_across():
+    camera = PhotoCamera(500.0, (320.0, 240.0), pixel_aspect=0.8)
+    points = np.float32([[1.0, -0.5, 5.0], [0.2, 0.3, 2.0]])
+    np.testing.assert_allclose(camera.enlarged(2, 3).project(points), camera.project(points) * [2, 3])
+
+
+def test_the_bodys_origin_is_seen_where_the_crop_has_it_by_oblong_pixels_too():
+    weak = WeakPerspectiveCamera(torch.tensor([0.9]), torch.tensor([[0.1, -0.2]]))
+    photo = PerspectiveCamera(torch.tensor([[900.0, 700.0]]), torch.tensor([[310.0, 250.0]]))
+    photo_from_crop = torch.tensor([[[90.0, 0, 300], [0, 90, 200], [0, 0, 1]]])
+    place = translation_camera_from_body(weak, photo_from_crop, photo)
+    expected = [300 + 90 * 0.9 * 0.1, 200 - 90 * 0.9 * 0.2]
+    assert photo.project(place[:, None])[0, 0].tolist() == pytest.approx(expected, rel=1e-5)
+    back = weak_perspective_of(place, photo_from_crop, photo)
+    torch.testing.assert_close(back.scale, weak.scale)
+    torch.testing.assert_close(back.translation, weak.translation)
+
+
+@pytest.mark.parametrize("focal", [0.0, -5.0, float("nan"), float("inf")])
+def test_what_is_no_focal_length_makes_no_camera(focal):
+    with pytest.raises(BadInputError, match="Focal length"):
+        PhotoCamera(focal, (1.0, 1.0))
+    with pytest.raises(BadInputError, match="Principal point"):
+        PhotoCamera(100.0, (1.0, float("nan")))

@@ -45,3 +45,10 @@ def test_moving_the_pixels_toward_the_middle_moves_the_body_away():
     seen = CAMERA.project(body() + translation[:, None])
     smaller = (seen - CAMERA.principal_point[:, None]) / 2 + CAMERA.principal_point[:, None]
     assert translation_of_best_fit(body(), smaller, CAMERA)[:, 2].tolist() == pytest.approx([6, 6], rel=0.1)
+
+
+def test_translation_comes_back_from_oblong_pixels():
+    camera = PerspectiveCamera(torch.tensor([[500.0, 400.0], [700.0, 760.0]]), CAMERA.principal_point)
+    translation = torch.tensor([[0.4, -0.3, 3.0], [-1.0, 0.2, 5.0]])
+    seen = camera.project(body() + translation[:, None])
+    np.testing.assert_allclose(translation_of_best_fit(body(), seen, camera), translation, atol=1e-4)

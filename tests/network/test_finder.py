@@ -125,6 +125,8 @@ def test_only_scores_from_the_given_one_are_people():
     score = PersonFinder(Scripted([middle, middle])).find([photo])[0][0].score
     assert PersonFinder(Scripted([middle, middle]), person_score=score + 1e-4).find([photo]) == [[]]
     assert len(PersonFinder(Scripted([middle, middle]), person_score=score - 1e-4).find([photo])[0]) == 1
+    strict = PersonFinder(Scripted([middle, middle]), person_score=1.0)
+    assert len(strict.find([photo], least_score=score - 1e-4)[0]) == 1
 
 
 def test_an_empty_list_of_photos_has_no_people():
