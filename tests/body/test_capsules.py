@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from humanmesh.body.capsules import CapsuleBody, Capsules, segment_distance
+from humanmesh.body.capsules import CapsuleBody, PosedCapsules, segment_distance
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.files.body_models import load_body_data
 from humanmesh.geometry.rotations import axis_angle_to_matrix
@@ -40,7 +40,7 @@ def test_distance_of_segments_agrees_with_dense_sampling():
 
 def test_depth_is_the_sum_of_radii_less_the_distance():
     starts = torch.tensor([[[0.0, 0, 0], [0, 3, 0]]])
-    capsules = Capsules(starts, starts + torch.tensor([1.0, 0, 0]), torch.tensor([[2.0, 1.5]]))
+    capsules = PosedCapsules(starts, starts + torch.tensor([1.0, 0, 0]), torch.tensor([[2.0, 1.5]]))
     assert float(capsules.depths(torch.tensor([[0, 1]]))) == pytest.approx(0.5)
 
 

@@ -20,7 +20,7 @@ _TRUNK = ("pelvis", "spine1", "spine2", "spine3", "neck", "left_collar", "right_
 
 
 @dataclass(frozen=True)
-class Capsules:
+class PosedCapsules:
     """The capsules of some people's parts."""
 
     starts: Float[Tensor, "people parts 3"]
@@ -111,20 +111,20 @@ class CapsuleBody:
             joint = self.data.parents[joint]
         return path
 
-    def rest(self, shape: Float[Tensor, "people shapes"]) -> Capsules:
+    def rest(self, shape: Float[Tensor, "people shapes"]) -> PosedCapsules:
         """The capsules of the rest pose."""
         vertices = self.data.template + torch.einsum("vcs,ps->pvc", self.data.shape_directions, shape)
         starts = self.data.joint_regressor @ vertices
         ends = 2 * (self.mean_over_part @ vertices) - starts
         along = (ends - starts)[:, self.part]
         distances = _distance_from_segment(vertices, starts[:, self.part], along)
-        return Capsules(starts, ends, distances @ self.mean_over_part.T)
+        return PosedCapsules(starts, ends, distances @ self.mean_over_part.T)
 
-    def posed(self, rest: Capsules, rotations: Float[Tensor, "people 24 3 3"]) -> Capsules:
+    def posed(self, rest: PosedCapsules, rotations: Float[Tensor, "people 24 3 3"]) -> PosedCapsules:
         """The capsules of the rest pose moved as the joints move."""
         world, joints = self.tree(rotations, rest.starts)
         turned = (world @ (rest.ends - rest.starts)[..., None]).squeeze(-1)
-        return Capsules(joints, joints + turned, rest.radii)
+        return PosedCapsules(joints, joints + turned, rest.radii)
 
     def deepest(
         self, rotations: Float[Tensor, "people 24 3 3"], shape: Float[Tensor, "people shapes"]
