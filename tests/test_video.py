@@ -117,6 +117,14 @@ def test_who_is_seen_in_a_few_frames_only_does_not_count():
     assert len(clip_of(STANDING, flash).people) == 1
 
 
+def test_who_is_recovered_without_a_score_is_followed_all_the_same():
+    recoverer = MadeRecoverer(STANDING)
+    scored = recoverer.person
+    recoverer.person = lambda row, number: replace(scored(row, number), score=float("nan"))
+    clip = recover_video(recoverer, MadeFootage(even_times(15)))
+    assert clip.people[0].scores.tolist() == [1.0] * 15
+
+
 def test_so_many_people_are_kept_as_are_asked_for_those_seen_the_most():
     late = Actor(lambda number: None if number < 15 else (1.2, 0.0, 4.0))
     clip = clip_of(late, STANDING, most=1)

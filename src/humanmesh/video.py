@@ -106,7 +106,7 @@ class Follower:
         height, width = pixels.shape[1:]
         boxes = _usable_boxes(list(self.tracker.expected(frame.time).values()), width, height)
         found = self._recover(pixels, boxes) if boxes else []
-        people = [person for person in found if person.score >= LEAST_SCORE]
+        people = [person for person in found if _score(person) >= LEAST_SCORE]
         if self._frames % self.config.find_every == 0:
             people += self._recover(pixels, None)
         seen = [_seen(person) for person in people]
@@ -127,8 +127,13 @@ def _seen(person: Person) -> SeenPerson:
         shape=person.shape,
         translation=person.translation,
         keypoints=person.keypoints_2d("cocoplus19").astype(np.float32),
-        score=1.0 if math.isnan(person.score) else person.score,
+        score=_score(person),
     )
+
+
+def _score(person: Person) -> float:
+    """1 where nothing measured it."""
+    return 1.0 if math.isnan(person.score) else person.score
 
 
 def _usable_boxes(expected: list[np.ndarray], width: int, height: int) -> list[np.ndarray]:
