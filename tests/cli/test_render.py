@@ -47,6 +47,14 @@ def test_overlay_has_the_photos_size_and_shows_both_people_with_the_nearer_in_fr
     np.testing.assert_allclose(bytes_of_pixels(found), bytes_of_pixels(expected), atol=1)
 
 
+def test_a_person_of_given_height_fills_the_same_pixels(folder, people):
+    assert render(folder / "park.npz", "--out", folder / "usual.png") == 0
+    people[0].scaled_to_height(1.2).save(folder / "park.npz")
+    assert render(folder / "park.npz", "--out", folder / "small.png") == 0
+    usual, small = (read_photo(folder / f"{name}.png") for name in ("usual", "small"))
+    assert float((usual - small).abs().mean()) < 1e-3
+
+
 def test_a_folder_of_one_photo_is_its_people(folder, capsys):
     assert render(folder, "--view", "front", "--size", 64, "--out", folder / "out.png") == 0
     assert "2 people" in capsys.readouterr().out

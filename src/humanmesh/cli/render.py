@@ -144,7 +144,7 @@ def _overlay(result: "PhotoResult") -> "Tensor":
     if photo is None:
         photo = torch.tensor(GROUND)[:, None, None].expand(-1, height, width)
     camera = result.people[0].camera
-    return draw_people(photo, *_mesh(result), camera.focal_length, camera.principal_point)
+    return draw_people(photo, *_mesh(result), torch.tensor(camera.focal_xy), camera.principal_point)
 
 
 def _mesh(result: "PhotoResult") -> "tuple[Tensor, Tensor]":

@@ -155,6 +155,8 @@ def _arrays_of_fields(fields: Any, path: Path) -> dict[str, np.ndarray]:
             "photo_from_crop": np.array(fields["weak_camera"]["photo_from_crop"], np.float32),
             "box": np.array(fields["box"], np.float32),
             "score": np.array(math.nan if fields["score"] is None else fields["score"], np.float32),
+            "body_scale": np.array(fields.get("body_scale", 1.0), np.float32),
+            "pixel_aspect": np.array(camera.get("pixel_aspect", 1.0), np.float32),
         }
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInputError(
@@ -225,20 +227,22 @@ def _people(everybody: list[dict[str, np.ndarray]], body: BodyModelData) -> list
     people = []
     for row, arrays in enumerate(everybody):
         translation = arrays["trans"][0].astype(np.float32)
+        body_scale, pixel_aspect = (float(arrays.get(name, 1.0)) for name in ("body_scale", "pixel_aspect"))
         scale, tx, ty = theta[row, :3].tolist()
         x, y = arrays["principal_point"].tolist()
         width, height = arrays["photo_size"].tolist()
         people.append(
             Person(
-                body=body,
+                body=body if body_scale == 1 else body.scaled(body_scale),
+                body_scale=body_scale,
                 theta=theta[row].numpy(),
                 rotations=rotations[row].numpy(),
                 translation=translation,
-                vertices=posed.vertices[row].numpy() + translation,
-                joints=posed.joints[row].numpy() + translation,
+                vertices=body_scale * posed.vertices[row].numpy() + translation,
+                joints=body_scale * posed.joints[row].numpy() + translation,
                 box=arrays["box"].astype(np.float32),
                 score=float(arrays["score"]),
-                camera=PhotoCamera(float(arrays["focal_length"]), (x, y)),
+                camera=PhotoCamera(float(arrays["focal_length"]), (x, y), pixel_aspect),
                 weak_camera=CropCamera(scale, (tx, ty), arrays["photo_from_crop"].astype(np.float32)),
                 photo_size=(width, height),
             )
