@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from humanmesh.body.model import KeypointBody
+from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.files.body_models import load_body_data
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle
@@ -66,6 +67,18 @@ def test_one_keypoint_at_the_other_end_of_the_crop_pulls_little():
     positions[0, 6] = torch.tensor([0.95, -0.95])
     found = refine(BODY, start, seen_at(positions), 3)
     assert math.degrees(float(geodesic_angle(found.rotations, start.rotations).max())) < 25
+
+
+def test_shins_that_look_shorter_than_the_bodys_do_not_become_a_crouch():
+    start = estimate_of(default_mean_pose())
+    positions = start.keypoints_2d.clone()
+    for side in ("left", "right"):
+        knee, ankle = (COCOPLUS_19.index[f"{side}_{joint}"] for joint in ("knee", "ankle"))
+        positions[0, ankle] -= 0.06 * (positions[0, ankle] - positions[0, knee])
+    found = refine(BODY, start, seen_at(positions), 4)
+    # Shins that explained it all by themselves would turn by acos(0.94), 20 degrees.
+    turned = geodesic_angle(found.rotations, start.rotations)[0]
+    assert math.degrees(float(turned.max())) < 6
 
 
 def test_rotations_stay_rotations_and_no_gradient_flows():

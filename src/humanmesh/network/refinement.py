@@ -2,11 +2,13 @@
 
 The regressor knows what bodies do; the heat maps know where joints are. The steps minimise
 
-    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_i (d_i / tau_i)^2
+    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_i |d_i'|^2 / tau_i^2
 
 over small rotations d of the joints (radians, each in its own frame) and a change of the camera, with projected keypoints x,
 heat-map keypoints h and their confidences c, and the Geman-McClure function rho, so that one wrong keypoint pulls little.
-The shape stays. tau says how far the regressor may be wrong: arms and legs more than the spine, hands and feet hardly.
+The shape stays. tau says how far the regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
+turns in the picture's plane, which keypoints show, more than turns in depth (d' is d in the camera's axes), by which a
+body would lean or crouch to make up for a limb that is longer than the person's.
 """
 
 import torch
@@ -20,13 +22,12 @@ from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints
 
-KEYPOINT_DEVIATION = 0.045
+KEYPOINT_DEVIATION = 0.04
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
 OUTLIER_DISTANCE = 0.4
 """Distance in crop half-widths at which a keypoint's pull has fallen to a quarter."""
 STEP_LENGTH = 0.7
 """Share of each Gauss-Newton step that is gone: whole ones overshoot where the weights change."""
-_LIMB_DEVIATION, _ROOT_DEVIATION, _SPINE_DEVIATION, _OTHER_DEVIATION = 0.5, 0.35, 0.2, 0.1
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 
@@ -34,17 +35,25 @@ _LIMBS = ("hip", "knee", "shoulder", "elbow")
 _SPINE = ("spine1", "spine2", "spine3", "neck", "head")
 
 
-def _deviation(joint: str) -> float:
+def _deviations(joint: str) -> tuple[float, float]:
+    """Radians: in the picture's plane, and in depth."""
     if joint == "pelvis":
-        return _ROOT_DEVIATION
+        return 0.5, 0.05
     if joint in _SPINE:
-        return _SPINE_DEVIATION
-    return _LIMB_DEVIATION if joint.endswith(_LIMBS) else _OTHER_DEVIATION
+        return 0.3, 0.05
+    return (0.9, 0.3) if joint.endswith(_LIMBS) else (0.2, 0.05)
 
 
-def _precisions() -> Float[Tensor, "75"]:
-    rotations = [_deviation(joint) for joint in SMPL_24.joints for _ in range(3)]
-    return torch.tensor([*rotations, *[_CAMERA_DEVIATION] * 3]) ** -2
+def _precision(world: Float[Tensor, "batch 24 3 3"]) -> Float[Tensor, "batch 75 75"]:
+    """Inverse covariance of the changes; `world` takes each joint's own axes to the camera's."""
+    planar, deep = torch.tensor([_deviations(joint) for joint in SMPL_24.joints]).to(world).pow(-2).unbind(1)
+    of_turns = world.mT @ (torch.stack([deep, deep, planar], 1)[..., None] * world)
+    of_camera = torch.full((len(world), 3), _CAMERA_DEVIATION**-2).to(world).diag_embed()
+    precision = world.new_zeros(len(world), 75, 75)
+    blocks = precision[:, :72, :72].unflatten(2, (24, 3)).unflatten(1, (24, 3))
+    blocks.diagonal(dim1=1, dim2=3).copy_(of_turns.permute(0, 2, 3, 1))
+    precision[:, 72:, 72:] = of_camera
+    return precision
 
 
 @torch.no_grad()
@@ -57,7 +66,8 @@ def refine(body: KeypointBody, estimate: Estimate, seen: HeatmapKeypoints, steps
         seen: where the keypoints are, with confidences.
         steps: 4 bring it near enough to convergence.
     """
-    precision = _precisions().to(estimate.shape)
+    world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
+    precision = _precision(world)
     change = torch.zeros(len(estimate.shape), 75).to(estimate.shape)
     for _ in range(steps):
         current = _changed(body, estimate, change)
@@ -65,8 +75,8 @@ def refine(body: KeypointBody, estimate: Estimate, seen: HeatmapKeypoints, steps
         jacobian = _jacobian(body, current)
         residual = current.keypoints_2d - seen.positions
         weighted = _weights(residual, seen.confidences)[..., None, None] * jacobian
-        normal = torch.einsum("bkdi,bkdj->bij", weighted, jacobian) + torch.diag(precision)
-        slope = torch.einsum("bkdi,bkd->bi", weighted, residual) + precision * change
+        normal = torch.einsum("bkdi,bkdj->bij", weighted, jacobian) + precision
+        slope = torch.einsum("bkdi,bkd->bi", weighted, residual) + (precision @ change[..., None]).squeeze(2)
         change = change - STEP_LENGTH * torch.linalg.solve(normal, slope)
     return _changed(body, estimate, change)
 
