@@ -17,6 +17,7 @@ from humanmesh.geometry.rotations import (
     matrix_to_rotation_6d,
     mirror_matrix,
     quaternion_to_matrix,
+    right_jacobian,
     rotation_6d_to_matrix,
 )
 
@@ -123,3 +124,13 @@ def test_geodesic_angle_is_exact_at_both_ends(angle):
     matrix = axis_angle_to_matrix(torch.tensor([0.0, angle, 0.0], dtype=torch.float64))
     other = axis_angle_to_matrix(torch.tensor([0.4, 0.1, -0.2], dtype=torch.float64))
     assert float(geodesic_angle(other, other @ matrix)) == pytest.approx(angle, abs=1e-12)
+
+
+@pytest.mark.parametrize("angle", BREAKING_ANGLES)
+def test_the_right_jacobian_is_how_a_rotation_answers_a_small_change(angle):
+    axis_angle = angle * torch.tensor([2.0, -1.0, 2.0], dtype=torch.float64) / 3
+    step = 1e-6
+    for column, change in enumerate(step * torch.eye(3, dtype=torch.float64)):
+        turned = axis_angle_to_matrix(axis_angle - change).T @ axis_angle_to_matrix(axis_angle + change)
+        found = matrix_to_axis_angle(turned) / (2 * step)
+        torch.testing.assert_close(right_jacobian(axis_angle)[:, column], found, atol=1e-7, rtol=0)
