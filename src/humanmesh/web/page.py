@@ -4,6 +4,7 @@ import base64
 import gzip
 import html
 import io
+import itertools
 import json
 import math
 import tempfile
@@ -37,13 +38,18 @@ from humanmesh.render.shading import part_colors
 PEOPLE_FORMAT = "humanmesh-people-1"
 """Version of a JSON file of several people: {"format": ..., "people": [the fields of each]}."""
 MODULES = (
-    "app.js", "exports.js", "glb.js", "panel.js", "person.js", "pointer.js", "stage.js", "stick.js", "timeline.js",
+    "app.js", "exports.js", "film.js", "glb.js", "panel.js", "person.js", "pointer.js", "stage.js", "stick.js", "timeline.js", "times.js",
 )  # fmt: skip
 """The page's own modules, in `web/static`."""
 
 LARGEST_SIDE = 2048
 """Pixels of the photo in the page; a larger photo is made smaller."""
-_JPEG_QUALITY = 90
+LARGEST_FILM_SIDE = 640
+"""The same of the frames of a film."""
+FILM_FRAMES = 300
+"""Frames of a film in the page at most: of a longer one every second, third and so on."""
+_PHOTO_QUALITY, _FILM_QUALITY = 90, 75
+"""Of JPEG, in [0, 100]."""
 _DIGITS = 5
 """Decimals of a clip's numbers in the JSON that the page exports: 0.01 mm."""
 
@@ -76,6 +82,15 @@ class PagePerson:
 
 
 @dataclass(frozen=True, eq=False)
+class FilmFrame:
+    """What stands behind the people from a moment of a film on."""
+
+    time: float
+    """Seconds since the first frame with anybody in it; negative before."""
+    jpeg: bytes
+
+
+@dataclass(frozen=True, eq=False)
 class Page:
     """The content of a page."""
 
@@ -86,6 +101,8 @@ class Page:
     """The same people in the same order, as `files.glb` writes them."""
     photo: Float[Tensor, "3 height width"] | None = None
     """sRGB in [0, 1]; None where there is none to show."""
+    film: tuple[FilmFrame, ...] = ()
+    """Frames of one size, in the order of their times."""
 
 
 def photo_page(
@@ -113,7 +130,12 @@ def photo_page(
 
 
 def clip_page(title: str, clip: Clip, photo: Float[Tensor, "3 height width"] | None = None) -> Page:
-    """The page of the people of a film, at least one; `photo` is one of its frames, to stand behind them.
+    """The page of the people of a film, at least one.
+
+    Args:
+        title: what stands over it.
+        clip: its footage, where it has any, stands behind the people.
+        photo: stands there where the clip has no footage.
 
     Raises:
         BadInputError: where nobody is in the clip.
@@ -134,7 +156,8 @@ def clip_page(title: str, clip: Clip, photo: Float[Tensor, "3 height width"] | N
         )
         for person in clip.people
     )
-    return Page(title, camera, shown, _glb(rigs, camera), photo)
+    film = _film(clip)
+    return Page(title, camera, shown, _glb(rigs, camera), None if film else photo, film)
 
 
 def write_page(path: Path | str, page: Page) -> None:
@@ -171,6 +194,17 @@ def _glb(rigs: Sequence[Rig], camera: PageCamera) -> bytes:
         return path.read_bytes()
 
 
+def _film(clip: Clip) -> tuple[FilmFrame, ...]:
+    if clip.footage is None:
+        return ()
+    start = min(float(clip.times[person.first_frame]) for person in clip.people)
+    count = len(clip.times)
+    return tuple(
+        FilmFrame(frame.time - start, _jpeg(Image.fromarray(frame.pixels), LARGEST_FILM_SIDE, _FILM_QUALITY))
+        for frame in itertools.islice(clip.footage.frames(), 0, count, math.ceil(count / FILM_FRAMES))
+    )
+
+
 def _clip_fields(clip: Clip, person: ClipPerson) -> dict[str, Any]:
     """What the NPZ file of the clip says of one person, with the names that stand there."""
     poses = matrix_to_axis_angle(torch.from_numpy(person.rotations)).flatten(1).numpy()
@@ -203,7 +237,8 @@ def _data_of(page: Page) -> dict[str, Any]:
             "width": width,
             "height": height,
         },
-        "photo": None if page.photo is None else _jpeg(page.photo),
+        "photo": None if page.photo is None else _photo_url(page.photo),
+        "film": [{"time": frame.time, "source": _data_url("image/jpeg", frame.jpeg)} for frame in page.film],
         "glb": _packed(page.glb),
         "fields": _packed(json.dumps([person.fields for person in page.people], allow_nan=False).encode()),
         "people": [_person_data(person) for person in page.people],
@@ -247,12 +282,16 @@ def _hex(color: Sequence[float]) -> str:
     return "#" + "".join(f"{round(255 * value):02x}" for value in color)
 
 
-def _jpeg(photo: Float[Tensor, "3 height width"]) -> str:
+def _photo_url(photo: Float[Tensor, "3 height width"]) -> str:
     image = Image.fromarray(bytes_of_pixels(photo))
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+    return _data_url("image/jpeg", _jpeg(image, LARGEST_SIDE, _PHOTO_QUALITY))
+
+
+def _jpeg(image: Image.Image, largest_side: int, quality: int) -> bytes:
+    image.thumbnail((largest_side, largest_side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    image.save(stream, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return _data_url("image/jpeg", stream.getvalue())
+    image.save(stream, format="JPEG", quality=quality, subsampling=0)
+    return stream.getvalue()
 
 
 def _packed(content: bytes) -> str:

@@ -1,6 +1,7 @@
 // The page: reads the data in it, builds its parts and ties them to the controls and keys.
 
 import { EXPORTS, fileName, save } from "humanmesh/exports.js";
+import { Film, load } from "humanmesh/film.js";
 import { readGlb } from "humanmesh/glb.js";
 import { PeopleList, cameraRows, element, fillTable } from "humanmesh/panel.js";
 import { PersonView } from "humanmesh/person.js";
@@ -31,15 +32,6 @@ async function unpack(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-function load(source) {
-  return new Promise((resolve, reject) => {
-    const image = new Image();
-    image.onload = () => resolve(image);
-    image.onerror = () => reject(new Error("the photo in this page is damaged"));
-    image.src = source;
-  });
-}
-
 class Page {
   constructor(data, file) {
     this.data = data;
@@ -49,6 +41,7 @@ class Page {
     document.documentElement.style.setProperty("--aspect", String(data.camera.width / data.camera.height));
     this.stage = new Stage(find("canvas"), data.camera, this.views);
     this.stage.afterView = () => this.markView();
+    this.film = data.film.length ? new Film(data.film, (image) => this.stage.setPhoto(image)) : null;
     this.list = new PeopleList(find("people"), data.people, (shown) => this.showPeople(shown));
     this.timeline = new Timeline(find("timeline"), allTimes(this.views.map((view) => view.motion)), (seconds) =>
       this.toTime(seconds),
@@ -80,8 +73,8 @@ class Page {
   }
 
   fillNumbers() {
-    const { people, camera, photo } = this.data;
-    this.switchOf("photo").closest("label").hidden = !photo;
+    const { people, camera, photo, film } = this.data;
+    this.switchOf("photo").closest("label").hidden = !photo && !film.length;
     const count = people.length === 1 ? "1 person" : `${people.length} people`;
     const frames = this.timeline.isClip ? ` · ${this.timeline.times.length} frames` : "";
     find("summary").textContent = `${count}${frames} · ${camera.width} × ${camera.height} px`;
@@ -110,6 +103,7 @@ class Page {
   toTime(seconds) {
     for (const view of this.views) view.toTime(seconds);
     this.list.describe(this.views.map((view) => (view.isPresent ? -view.joints()[0].z : null)));
+    this.film?.toTime(seconds);
     this.stage.draw();
   }
 

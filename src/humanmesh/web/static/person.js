@@ -6,9 +6,7 @@ import {
 } from "three";
 import { accessorArray } from "humanmesh/glb.js";
 import { StickFigure } from "humanmesh/stick.js";
-
-/** Seconds within which two times are one. */
-export const SAME_TIME = 1e-4;
+import { SAME_TIME, lastBefore } from "humanmesh/times.js";
 
 const LINES_ON_BODY = 0.3;
 const LINES_ALONE = 0.7;
@@ -132,13 +130,6 @@ function motionOf(file, skin, joints) {
     positions: accessorArray(file, root.output),
     quaternions: skin.joints.map((number) => accessorArray(file, sampler(number, "rotation").output)),
   };
-}
-
-/** Row of the last of some increasing times that is not after a moment; -1 where all are. */
-function lastBefore(times, moment) {
-  let row = times.length - 1;
-  while (row >= 0 && times[row] > moment + SAME_TIME) row -= 1;
-  return row;
 }
 
 function inverseBindsOf(file, skin) {

@@ -249,13 +249,17 @@ class Backdrop {
     this.group = new Group().add(this.plane, this.lines);
   }
 
+  /** Take a picture; one after the first has the first's size. */
   setPhoto(image) {
-    const texture = new Texture(image);
-    texture.colorSpace = NoColorSpace;
-    texture.needsUpdate = true;
-    this.plane.material.map = texture;
-    this.plane.material.visible = true;
-    this.plane.material.needsUpdate = true;
+    const { material } = this.plane;
+    if (!material.map) {
+      material.map = new Texture();
+      material.map.colorSpace = NoColorSpace;
+      material.visible = true;
+      material.needsUpdate = true;
+    }
+    material.map.image = image;
+    material.map.needsUpdate = true;
   }
 }
 

@@ -1,6 +1,6 @@
 // The clip: which moment is shown, and playing it.
 
-import { SAME_TIME } from "humanmesh/person.js";
+import { SAME_TIME, lastBefore } from "humanmesh/times.js";
 
 export class Timeline {
   /**
@@ -64,7 +64,7 @@ export class Timeline {
       const last = this.times.at(-1);
       // The last frame stays for as long as the one before it did.
       if (seconds > last + (last - this.times.at(-2))) seconds = this.times[0];
-      const frame = this.times.findLastIndex((time) => time <= seconds + SAME_TIME);
+      const frame = lastBefore(this.times, seconds);
       if (frame !== this.frame) this.toFrame(frame);
       requestAnimationFrame(tick);
     };
