@@ -18,7 +18,7 @@ from humanmesh.geometry.rotations import mirror_matrix
 class AugmentationConfig:
     """How far training pictures stray from the stored ones."""
 
-    margin: float = 1.25
+    margin: float = crops.KEYPOINTS_MARGIN
     """Side of the crop in units of the longer side of the person's box."""
     scale: float = 0.2
     """Standard deviation of the logarithm of the size of the person; cut at two deviations."""

@@ -21,10 +21,8 @@ from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.render.rasterizer import Fragments, rasterize
 
-KEYPOINTS_MARGIN = 1.25
-"""Side of a crop in units of the longer side of the box of the keypoints, as in training."""
 BODY_MARGIN = 1.15
-"""The same for a box round the whole body, which is larger than that of its keypoints."""
+"""`crops.KEYPOINTS_MARGIN` for a box round the whole body, which is larger than that of its keypoints."""
 
 _FAR = 20_000.0
 """Focal length in pixels that makes a camera nearly parallel."""
@@ -204,7 +202,7 @@ class NetworkPredictor(Predictor):
         self,
         photos: Sequence[Tensor],
         boxes: Float[Tensor, "people 4"],
-        margin: float = KEYPOINTS_MARGIN,
+        margin: float = crops.KEYPOINTS_MARGIN,
     ) -> NetworkPrediction:
         """The network's answers to crops of photos round the boxes, one photo a box."""
         device = next(self.network.parameters()).device
@@ -225,7 +223,7 @@ class NetworkPredictor(Predictor):
 
 def crop_margin(protocol: Protocol) -> float:
     """Side of a protocol's crops in units of the longer side of its boxes."""
-    return KEYPOINTS_MARGIN if protocol.crop == "keypoints box" else BODY_MARGIN
+    return crops.KEYPOINTS_MARGIN if protocol.crop == "keypoints box" else BODY_MARGIN
 
 
 def crop_boxes(cases: Sequence[Case], protocol: Protocol) -> Float[Tensor, "people 4"]:
