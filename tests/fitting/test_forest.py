@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_people import made_library
+from made_poses import made_library
 
 from humanmesh.body.model import KeypointBody
 from humanmesh.errors import BadInputError, MissingAssetError

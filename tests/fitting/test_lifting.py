@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_people import made_library
+from made_poses import made_library
 from safetensors.torch import save_file
 
 from humanmesh.body.model import KeypointBody

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_people import made_library
+from made_poses import made_library
 
 from humanmesh.body.model import KeypointBody
 from humanmesh.errors import BadInputError, MissingAssetError
