@@ -18,7 +18,16 @@ LAYERS = [
     {"cli", "web", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-CORE = ("geometry", "body", "network", "render", "losses.py", "tracking.py", "evaluation/metrics.py", "fitting/energy.py")
+CORE = (
+    "geometry",
+    "body",
+    "network",
+    "render",
+    "losses.py",
+    "tracking.py",
+    "evaluation/metrics.py",
+    "fitting/energy.py",
+)
 FORBIDDEN_CALLS = {
     "open",
     "print",
