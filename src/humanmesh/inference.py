@@ -201,18 +201,20 @@ class Person:
         """Names that `keypoints_2d` and `keypoints_3d` know for this body."""
         return [name for name in SKELETONS if name == "smpl24" or name in self.body.keypoint_regressors]
 
-    def save(self, path: str | Path, rig: str = "smpl") -> None:
+    def save(self, path: str | Path, rig: str = "smpl", *, part_colors: bool = False) -> None:
         """Write a file in the format of its suffix: .glb .obj .ply .npz .json .bvh; whole or not at all.
 
         Args:
             path: the file.
             rig: whose names the bones of GLB and BVH carry: "smpl", "mixamo", "unity", "ue4" or "ue5".
+            part_colors: whether a GLB shows each of the 24 parts in a colour of its own.
 
         Raises:
             UnknownNameError: where nobody knows the suffix or the rig.
             BadInputError: where the file cannot be written.
         """
-        meshes.save_person(path, replace(self.record(), bones=bone_names(rig)))
+        record = replace(self.record(), bones=bone_names(rig), has_part_colors=part_colors)
+        meshes.save_person(path, record)
 
     def record(self) -> meshes.PersonRecord:
         """All that files hold about the person."""

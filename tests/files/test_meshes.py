@@ -100,6 +100,22 @@ def test_glb_weights_sum_to_one_and_idle_places_name_joint_zero(person, tmp_path
     assert not joints[shares == 0].any()
 
 
+def test_parts_have_colours_of_their_own_on_request(person, tmp_path):
+    save_person(tmp_path / "plain.glb", person)
+    save_person(tmp_path / "parts.glb", replace(person, has_part_colors=True))
+    part = person.body.skinning_weights.argmax(1).numpy()
+    plain, colored = (
+        next(iter(trimesh.load(tmp_path / name, process=False).geometry.values())).visual
+        for name in ("plain.glb", "parts.glb")
+    )
+    assert not hasattr(plain, "vertex_colors") or len(np.unique(plain.vertex_colors, axis=0)) == 1
+    colors = np.asarray(
+        colored.vertex_attributes["color"] if hasattr(colored, "vertex_attributes") else colored.vertex_colors
+    )
+    assert len(np.unique(colors, axis=0)) == len(np.unique(part))
+    assert all(len(np.unique(colors[part == number], axis=0)) == 1 for number in np.unique(part))
+
+
 def test_trimesh_reads_the_glb(person, tmp_path):
     save_person(tmp_path / "p.glb", person)
     scene = trimesh.load(tmp_path / "p.glb")

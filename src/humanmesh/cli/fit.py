@@ -52,6 +52,8 @@ class Arguments:
     """File formats for each person, with commas between: glb, npz, json, obj, ply, bvh; or none."""
     rig: Literal["smpl", "mixamo", "unity", "ue4", "ue5"] = "smpl"
     """Whose names the bones of GLB and BVH files carry."""
+    part_colors: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show each of the body's 24 parts in a colour of its own in GLB files."""
     weights: Path | None = None
     """Checkpoint (.safetensors) for --start network; the bundled weights where None."""
     body: str = "anny"

@@ -57,6 +57,8 @@ class Arguments:
     """File formats for each person, with commas between: glb, npz, json, obj, ply, bvh; or none."""
     rig: Literal["smpl", "mixamo", "unity", "ue4", "ue5"] = "smpl"
     """Whose names the bones of GLB and BVH files carry: SMPL's, Mixamo's, Unity Humanoid's or Unreal's mannequins'."""
+    part_colors: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show each of the body's 24 parts in a colour of its own in GLB files."""
     weights: Path | None = None
     """Checkpoint (.safetensors); the bundled weights where None."""
     body: str = "anny"
@@ -98,6 +100,8 @@ class WriterArguments(Protocol):
     def json(self) -> bool: ...
     @property
     def rig(self) -> str: ...
+    @property
+    def part_colors(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -309,7 +313,7 @@ class Writer:
             name = job.name if number == 1 else f"{job.name}.{number}"
             paths = [self.folder / f"{name}.{suffix}" for suffix in self.suffixes]
             for path in paths:
-                person.save(path, self.arguments.rig)
+                person.save(path, self.arguments.rig, part_colors=self.arguments.part_colors)
             result["people"].append({
                 "box": [round(value, 2) for value in person.box.tolist()],
                 "score": None if math.isnan(person.score) else round(person.score, 4),

@@ -16,6 +16,7 @@ import torch
 from humanmesh.files.rigs import FRAME_TIME, Rig, vertex_normals
 from humanmesh.files.writing import whole_file
 from humanmesh.geometry.rotations import matrix_to_quaternion
+from humanmesh.render.shading import part_colors
 
 _FLOAT, _BYTE, _SHORT, _INT = 5126, 5121, 5123, 5125
 _VERTICES, _INDICES = 34962, 34963
@@ -28,6 +29,8 @@ _MATERIAL = {
         "roughnessFactor": 0.75,
     },
 }
+_WHITE = [1.0, 1.0, 1.0, 1.0]
+"""What the colours of the parts are multiplied by."""
 _SKIN_JOINTS = 4
 """Joints that one vertex may follow: what every engine can play."""
 
@@ -90,7 +93,7 @@ def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | No
         "asset": {"version": "2.0", "generator": "humanmesh"},
         "scene": 0,
         "meshes": [_mesh(rig, _name("person", number), buffer) for number, rig in enumerate(rigs)],
-        "materials": [_MATERIAL],
+        "materials": [_material(rigs)],
         "skins": [_skin(rig, number, buffer) for number, rig in enumerate(rigs)],
     }
     if camera is not None:
@@ -108,6 +111,14 @@ def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | No
     }
     with whole_file(path) as beside:
         beside.write_bytes(_container(document, bytes(buffer.data)))
+
+
+def _material(rigs: Sequence[Rig]) -> dict[str, Any]:
+    if not any(rig.has_part_colors for rig in rigs):
+        return _MATERIAL
+    return _MATERIAL | {
+        "pbrMetallicRoughness": _MATERIAL["pbrMetallicRoughness"] | {"baseColorFactor": _WHITE}
+    }
 
 
 def _name(what: str, number: int) -> str:
@@ -157,6 +168,8 @@ def _mesh(rig: Rig, name: str, buffer: _Buffer) -> dict[str, Any]:
         "JOINTS_0": buffer.add(joints, "VEC4", _VERTICES),
         "WEIGHTS_0": buffer.add(weights, "VEC4", _VERTICES),
     }
+    if rig.has_part_colors:
+        attributes["COLOR_0"] = buffer.add(_colors_of_parts(rig.skinning_weights), "VEC3", _VERTICES)
     indices = buffer.add(rig.faces.reshape(-1).astype(index_type), "SCALAR", _INDICES)
     primitive: dict[str, Any] = {"attributes": attributes, "indices": indices, "material": 0}
     if rig.pose_correctives is None:
@@ -165,6 +178,12 @@ def _mesh(rig: Rig, name: str, buffer: _Buffer) -> dict[str, Any]:
     primitive["targets"] = [{"POSITION": buffer.add_bounded(offsets, "VEC3", _VERTICES)}]
     names = {"targetNames": ["pose_correctives"]}
     return {"name": name, "primitives": [primitive], "weights": [1.0], "extras": names}
+
+
+def _colors_of_parts(weights: np.ndarray) -> np.ndarray:
+    """(vertices, 3) linear RGB, as glTF wants it, of the part that each vertex follows most."""
+    colors = part_colors(weights.shape[1]).numpy()[weights.argmax(1)]
+    return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def _four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

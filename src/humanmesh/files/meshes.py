@@ -61,6 +61,8 @@ class PersonRecord:
     """Size of `body` in units of the body of that name."""
     bones: tuple[str, ...] = SMPL_24.joints
     """Names of the 24 joints in GLB and BVH files (`files.rig_names`)."""
+    has_part_colors: bool = False
+    """Whether a GLB shows each of the 24 parts in a colour of its own."""
 
     @property
     def pose(self) -> Float[np.ndarray, "72"]:
@@ -75,7 +77,7 @@ class PersonRecord:
     def rig(self) -> Rig:
         """The person as animation programs see one, y up."""
         rig = rig_of_body(self.body, self.rotations[None], self.shape, self.translation[None])
-        return replace(rig, names=self.bones)
+        return replace(rig, names=self.bones, has_part_colors=self.has_part_colors)
 
 
 def save_person(path: Path | str, person: PersonRecord) -> None:

@@ -46,6 +46,8 @@ class Rig:
     """Seconds, increasing."""
     pose_correctives: Float[np.ndarray, "vertices 3"] | None = None
     """Metres to add to the rest vertices for the pose of the only frame; None for a motion, and where the body has none."""
+    has_part_colors: bool = False
+    """Whether each of the 24 parts has a colour of its own."""
 
 
 def rig_of_body(
