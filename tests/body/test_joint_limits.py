@@ -98,3 +98,25 @@ def test_spread_agrees_with_scipy():
     angles = (rotations.mean().inv() * rotations).magnitude()
     ours = spread(axis_angle_to_matrix(axis_angle)[:, None])
     assert float(ours) == pytest.approx(math.sqrt((angles**2).mean()), abs=1e-9)
+
+
+@pytest.mark.parametrize("degrees", [-180.0, -40.0, 0.0, 60.0, 110.0, 179.0])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_what_is_turned_back_is_within_the_limits_and_stays_there(hinge, axis, degrees):
+    asked = everywhere(turns(axis, torch.tensor([degrees])))
+    within = hinge.within(asked)
+    assert not hinge.broken(within).any()
+    torch.testing.assert_close(hinge.within(within), within, atol=2e-3, rtol=0)
+
+
+def test_a_knee_bent_too_far_comes_back_by_just_the_excess(hinge):
+    """Bent by 130 degrees where recordings end at 90: back to 90 and 98 % of the tolerance."""
+    back = hinge.within(everywhere(turns(0, torch.tensor([130.0]))))[0, SMPL_24.index["left_knee"]]
+    expected = math.radians(90) + 0.98 * float(hinge.tolerances[0])
+    assert Rotation.from_matrix(back.numpy()).magnitude() == pytest.approx(expected, abs=1e-3)
+
+
+def test_joints_within_their_limits_and_joints_without_limits_are_left_alone(hinge):
+    asked = everywhere(turns(0, torch.tensor([45.0]))).clone()
+    asked[0, SMPL_24.index["pelvis"]] = turns(1, torch.tensor([120.0]))[0]
+    torch.testing.assert_close(hinge.within(asked), asked, atol=1e-6, rtol=0)

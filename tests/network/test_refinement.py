@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from humanmesh.body.model import KeypointBody
-from humanmesh.body.skeletons import COCOPLUS_19
+from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
 from humanmesh.files.body_models import load_body_data
+from humanmesh.files.joint_limits import bundled_joint_limits
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle
 from humanmesh.network.recovery import RecoveryConfig
@@ -87,6 +88,33 @@ def test_rotations_stay_rotations_and_no_gradient_flows():
     product = found.rotations @ found.rotations.transpose(-1, -2)
     torch.testing.assert_close(product, torch.eye(3).expand_as(product), atol=1e-5, rtol=0)
     assert not found.keypoints_2d.requires_grad
+
+
+def test_keypoints_that_ask_for_a_broken_knee_do_not_get_one():
+    """Shins that point forward, as no knee bends: within the limits, the body gives what it can."""
+    limits = bundled_joint_limits()
+    pose = default_mean_pose()
+    broken = pose.clone()
+    for side in ("left", "right"):
+        broken[SMPL_24.index[f"{side}_knee"]] = torch.tensor([0.0, 0.0, 0.9])
+    start, wanted = estimate_of(pose), estimate_of(broken)
+    free = refine(BODY, start, seen_at(wanted.keypoints_2d), 6)
+    held = refine(BODY, start, seen_at(wanted.keypoints_2d), 6, limits)
+    assert limits.broken(free.rotations).any()
+    assert not limits.broken(held.rotations).any()
+    assert error(held, wanted) < error(start, wanted)
+
+
+def test_limits_that_are_kept_anyway_change_nothing():
+    pose = default_mean_pose()
+    raised = pose.clone()
+    raised[LEFT_SHOULDER, 2] += 0.2
+    wanted = estimate_of(raised)
+    free, held = (
+        refine(BODY, estimate_of(pose), seen_at(wanted.keypoints_2d), 4, limits)
+        for limits in (None, bundled_joint_limits())
+    )
+    torch.testing.assert_close(held.rotations, free.rotations, atol=1e-4, rtol=0)
 
 
 def test_refinement_without_heat_maps_is_refused():

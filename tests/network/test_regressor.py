@@ -11,7 +11,9 @@ from humanmesh.errors import UnknownNameError
 from humanmesh.network.encoder import EncoderOutput
 from humanmesh.network.regressor import (
     Estimate,
+    HeatmapKeypoints,
     HmrRegressor,
+    KeypointStart,
     ModernRegressor,
     State,
     default_mean_pose,
@@ -164,6 +166,61 @@ def test_the_modern_regressor_asks_for_a_pyramid() -> None:
     regressor = ModernRegressor(State("6d"), CHANNELS)
     with pytest.raises(ValueError, match="pyramid=True"):
         regressor(EncoderOutput(torch.zeros(1, CHANNELS)), None, interpreter(regressor.state))
+
+
+def lifted(start: KeypointStart, seen: HeatmapKeypoints, state: State) -> Estimate:
+    return interpreter(state)(start(seen, state.mean))
+
+
+def trained_start(state: State) -> KeypointStart:
+    """A start whose answer depends on its input, as after a training."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        start = KeypointStart(state.size).eval()
+        torch.nn.init.normal_(start.last[2].weight, std=0.01)
+    return start
+
+
+def seen_people(batch: int = 3) -> HeatmapKeypoints:
+    chance = torch.Generator().manual_seed(2)
+    return HeatmapKeypoints(
+        torch.rand(batch, 19, 2, generator=chance) - 0.5,
+        torch.rand(batch, 19, generator=chance),
+        0.1 * torch.rand(batch, 19, generator=chance),
+    )
+
+
+def test_moved_and_scaled_keypoints_lift_to_the_same_body_with_a_moved_and_scaled_camera() -> None:
+    state = State("6d")
+    start, seen = trained_start(state), seen_people()
+    moved = HeatmapKeypoints(
+        1.5 * seen.positions + torch.tensor([0.2, -0.3]), seen.confidences, 1.5 * seen.spreads
+    )
+    before, after = lifted(start, seen, state), lifted(start, moved, state)
+    torch.testing.assert_close(after.rotations, before.rotations, atol=1e-5, rtol=0)
+    torch.testing.assert_close(after.shape, before.shape, atol=1e-5, rtol=0)
+    expected = 1.5 * before.keypoints_2d + torch.tensor([0.2, -0.3])
+    torch.testing.assert_close(after.keypoints_2d, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0])
+def test_keypoints_that_all_lie_in_one_place_lift_to_finite_numbers(confidence: float) -> None:
+    state = State("6d")
+    seen = HeatmapKeypoints(torch.full((2, 19, 2), 0.1), torch.full((2, 19), confidence), torch.zeros(2, 19))
+    estimate = lifted(trained_start(state), seen, state)
+    assert estimate.keypoints_2d.isfinite().all()
+
+
+def test_a_lifted_start_is_the_first_of_the_estimates_and_learns_from_its_own_loss() -> None:
+    regressor = ModernRegressor(State("6d"), CHANNELS, lifted_start=True).eval()
+    assert regressor.start is not None
+    estimates = answer(regressor, seen_crops())
+    assert len(estimates) == 4
+    estimates[0].keypoints_3d.square().sum().backward()
+    for name, parameter in regressor.start.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+    assert regressor.fc1.weight.grad is None
 
 
 def test_an_unknown_rotation_is_named_with_those_that_exist() -> None:

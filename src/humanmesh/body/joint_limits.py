@@ -14,7 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.geometry.rotations import matrix_to_quaternion
+from humanmesh.geometry.rotations import (
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+    matrix_to_quaternion,
+    quaternion_to_matrix,
+)
 
 UNRECORDED = ("pelvis", "left_collar", "right_collar", "left_hand", "right_hand")
 """Joints without limits: the pelvis may turn any way, and no recording tells how the others turn."""
@@ -27,6 +32,8 @@ _QUANTILE = 0.995
 """Share of unseen frames that must lie within the tolerance."""
 _LEAST_TOLERANCE = 0.14
 """Radians (8 degrees): recordings of a hinge are exact, and a body's joint is not."""
+_WITHIN = 0.98
+"""Share of the tolerance to which a joint beyond it is turned back, so that rounding does not carry it out again."""
 _SLIPS = 5e-4
 """Share of the frames that may be slips of a recording."""
 
@@ -47,6 +54,28 @@ class JointLimits:
         asked = matrix_to_quaternion(rotations[:, LIMITED_ROWS]).transpose(0, 1)
         recorded = self.recorded.to(asked)
         return torch.stack([angle_to_nearest(*joint) for joint in zip(asked, recorded, strict=True)], 1)
+
+    def excess(self, rotations: Float[Tensor, "people 24 3 3"]) -> Float[Tensor, "people joints 3"]:
+        """The turn that brings each joint of `LIMITED` back to its limits, the shortest way to the nearest recorded rotation.
+
+        Axis-angle d (radians) in the joint's own frame: R exp([d]x) is within the limits. 0 where R is.
+        """
+        own = rotations[:, LIMITED_ROWS]
+        asked = matrix_to_quaternion(own).transpose(0, 1)
+        recorded = self.recorded.to(asked)
+        cosines, rows = (asked @ recorded.mT).abs().max(2)
+        angles = 2 * cosines.clamp(max=1).acos().T
+        nearest = recorded.gather(1, rows[..., None].expand(-1, -1, 4)).transpose(0, 1)
+        way = matrix_to_axis_angle(own.mT @ quaternion_to_matrix(nearest))
+        beyond = (angles - _WITHIN * self.tolerances.to(rotations)).clamp_min(0)
+        return way * torch.where(angles > 0, beyond / angles, 0)[..., None]
+
+    def within(self, rotations: Float[Tensor, "people 24 3 3"]) -> Float[Tensor, "people 24 3 3"]:
+        """The rotations with every joint that is turned too far turned back to its limits."""
+        turned_back = rotations[:, LIMITED_ROWS] @ axis_angle_to_matrix(self.excess(rotations))
+        result = rotations.clone()
+        result[:, LIMITED_ROWS] = turned_back
+        return result
 
     def broken(self, rotations: Float[Tensor, "people 24 3 3"]) -> Bool[Tensor, "people joints"]:
         """Whether a joint of `LIMITED` is turned as none was in the recordings."""

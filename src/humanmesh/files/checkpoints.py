@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
+from humanmesh.files.joint_limits import bundled_joint_limits
 from humanmesh.files.writing import whole_file
 from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
@@ -105,7 +106,7 @@ def load_recovery(path: Path | str, body_data: BodyModelData) -> Recovery:
         BadInputError: where it is not a checkpoint of this version.
     """
     checkpoint = load_checkpoint(path)
-    network = build_recovery(checkpoint.config, body_data)
+    network = build_recovery(checkpoint.config, body_data, limits=bundled_joint_limits())
     _fill(network, checkpoint.state, path)
     return network.eval()
 

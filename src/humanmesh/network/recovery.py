@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanmesh.body.joint_limits import JointLimits
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.errors import UnknownNameError
@@ -39,6 +40,8 @@ class RecoveryConfig:
     """Side of the crop that the weights were trained on, pixels; a multiple of 32."""
     refinements: int = 0
     """Gauss-Newton steps toward the heat maps' keypoints after the last round, in eval mode only."""
+    lifted_start: bool = False
+    """Start the rounds of the modern regressor from a body lifted from the heat maps' keypoints, instead of the mean."""
     person_heads: bool = False
     """Also the maps that find people in a whole photo."""
 
@@ -52,6 +55,8 @@ class RecoveryConfig:
                 raise UnknownNameError(kind, name, list(known))
         if self.refinements < 0 or (self.refinements and not REGRESSORS[self.regressor].needs_pyramid):
             raise ValueError(f"refinements need heat maps and must not be negative, got {self.refinements}")
+        if self.lifted_start and not REGRESSORS[self.regressor].needs_pyramid:
+            raise ValueError("a lifted start needs heat maps: the modern regressor")
         if self.rounds < 1:
             raise ValueError(f"rounds must be at least 1, got {self.rounds}")
         if self.crop_size < 32 or self.crop_size % 32:
@@ -89,9 +94,11 @@ class Recovery(nn.Module):
         body: KeypointBody,
         *,
         refinements: int = 0,
+        limits: JointLimits | None = None,
     ) -> None:
         super().__init__()
         self.refinements = refinements
+        self.limits = limits
         self.encoder = encoder
         self.regressor = regressor
         self.body = body
@@ -103,7 +110,7 @@ class Recovery(nn.Module):
         rounds = self.regressor(encoded, seen, self.interpret)
         if self.refinements and seen is not None and not self.training:
             with torch.autocast(crops.device.type, enabled=False):
-                rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements))
+                rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements, self.limits))
         return RecoveryOutput(rounds, encoded, seen)
 
     def interpret(self, state: Float[Tensor, "batch state"]) -> Estimate:
@@ -115,7 +122,11 @@ class Recovery(nn.Module):
 
 
 def build_recovery(
-    config: RecoveryConfig, body_data: BodyModelData, *, mean_pose: Float[Tensor, "24 3"] | None = None
+    config: RecoveryConfig,
+    body_data: BodyModelData,
+    *,
+    mean_pose: Float[Tensor, "24 3"] | None = None,
+    limits: JointLimits | None = None,
 ) -> Recovery:
     """The network of a configuration, with random weights.
 
@@ -123,10 +134,12 @@ def build_recovery(
         config: what to build.
         body_data: a body with keypoint regressors for `KEYPOINTS`.
         mean_pose: axis-angle where the first round starts; `default_mean_pose()` where it is None.
+        limits: of the joints, which refinements keep to.
     """
     regressor = REGRESSORS[config.regressor]
     encoder = build_encoder(config.encoder, pyramid=regressor.needs_pyramid, person_heads=config.person_heads)
     state = State(config.rotation, mean_pose)
     body = KeypointBody(body_data, KEYPOINTS.name)
-    iterations = regressor(state, encoder.channels, rounds=config.rounds)
-    return Recovery(encoder, iterations, body, refinements=config.refinements)
+    options = {"lifted_start": True} if config.lifted_start else {}
+    iterations = regressor(state, encoder.channels, rounds=config.rounds, **options)
+    return Recovery(encoder, iterations, body, refinements=config.refinements, limits=limits)

@@ -6,7 +6,8 @@ The regressor knows what bodies do; the heat maps know where joints are. The ste
 
 over small rotations d of the joints (radians, each in its own frame) and a change of the camera, with projected keypoints x,
 heat-map keypoints h and their confidences c, and the Geman-McClure function rho, so that one wrong keypoint pulls little.
-The shape stays. tau says how far the regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
+Where the joints' limits are known, a turn beyond them costs its square over eta^2 as well, and what still lies beyond
+at the end is turned back. The shape stays. tau says how far the regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
 turns in the picture's plane, which keypoints show, more than turns in depth (d' is d in the camera's axes), by which a
 body would lean or crouch to make up for a limb that is longer than the person's.
 """
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.body.jacobian import keypoint_jacobian
+from humanmesh.body.joint_limits import LIMITED_ROWS, JointLimits
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
@@ -28,6 +30,8 @@ OUTLIER_DISTANCE = 0.4
 """Distance in crop half-widths at which a keypoint's pull has fallen to a quarter."""
 STEP_LENGTH = 0.7
 """Share of each Gauss-Newton step that is gone: whole ones overshoot where the weights change."""
+_LIMIT_DEVIATION = 0.05
+"""eta, radians."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 
@@ -57,14 +61,21 @@ def _precision(world: Float[Tensor, "batch 24 3 3"]) -> Float[Tensor, "batch 75 
 
 
 @torch.no_grad()
-def refine(body: KeypointBody, estimate: Estimate, seen: HeatmapKeypoints, steps: int) -> Estimate:
+def refine(
+    body: KeypointBody,
+    estimate: Estimate,
+    seen: HeatmapKeypoints,
+    steps: int,
+    limits: JointLimits | None = None,
+) -> Estimate:
     """The estimate after `steps` Gauss-Newton steps; no gradient flows through it.
 
     Args:
         body: joints and keypoints, as in `Recovery`.
         estimate: where to start.
         seen: where the keypoints are, with confidences.
-        steps: 4 bring it near enough to convergence.
+        steps: 4 bring it near enough to convergence, 6 where limits hold it.
+        limits: what the answer's joints must keep to; None lets them turn freely.
     """
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world)
@@ -77,8 +88,24 @@ def refine(body: KeypointBody, estimate: Estimate, seen: HeatmapKeypoints, steps
         weighted = _weights(residual, seen.confidences)[..., None, None] * jacobian
         normal = torch.einsum("bkdi,bkdj->bij", weighted, jacobian) + precision
         slope = torch.einsum("bkdi,bkd->bi", weighted, residual) + (precision @ change[..., None]).squeeze(2)
+        if limits is not None:
+            _pull_within(limits, current, normal, slope)
         change = change - STEP_LENGTH * torch.linalg.solve(normal, slope)
-    return _changed(body, estimate, change)
+    return _changed(body, estimate, change, limits)
+
+
+def _pull_within(
+    limits: JointLimits,
+    estimate: Estimate,
+    normal: Float[Tensor, "batch 75 75"],
+    slope: Float[Tensor, "batch 75"],
+) -> None:
+    """Add the cost of turns beyond the limits to the normal equations."""
+    excess = torch.zeros_like(estimate.joints)
+    excess[:, LIMITED_ROWS] = limits.excess(estimate.rotations)
+    is_beyond = (excess != 0).any(2, keepdim=True).expand_as(excess)
+    slope[:, :72] -= excess.flatten(1) / _LIMIT_DEVIATION**2
+    normal.diagonal(dim1=1, dim2=2)[:, :72] += is_beyond.flatten(1) / _LIMIT_DEVIATION**2
 
 
 def _jacobian(body: KeypointBody, estimate: Estimate) -> Float[Tensor, "batch keypoints 2 75"]:
@@ -98,8 +125,15 @@ def _weights(
     return (confidences / KEYPOINT_DEVIATION).square() * robust
 
 
-def _changed(body: KeypointBody, estimate: Estimate, change: Float[Tensor, "batch 75"]) -> Estimate:
+def _changed(
+    body: KeypointBody,
+    estimate: Estimate,
+    change: Float[Tensor, "batch 75"],
+    limits: JointLimits | None = None,
+) -> Estimate:
     rotations = estimate.rotations @ axis_angle_to_matrix(change[:, :72].unflatten(1, (24, 3)))
+    if limits is not None:
+        rotations = limits.within(rotations)
     scale = estimate.camera.scale * change[:, 72].exp()
     camera = WeakPerspectiveCamera(scale, estimate.camera.translation + change[:, 73:])
     joints, keypoints = body(rotations, estimate.shape)

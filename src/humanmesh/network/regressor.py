@@ -165,6 +165,61 @@ def _xavier_layer(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
+class KeypointStart(nn.Module):
+    """The first state, from the heat maps' keypoints alone: lifting (Martinez et al. 2017) as a start of the rounds.
+
+    It needs no picture, so motion capture seen by drawn cameras teaches it (`tools/train_start.py`). Moving or scaling the keypoints moves
+    and scales the camera and leaves the body as it is.
+    """
+
+    def __init__(self, state_size: int, *, width: int = 512, blocks: int = 2) -> None:
+        super().__init__()
+        self.first = nn.Linear(4 * len(KEYPOINTS), width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width),
+                nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width),
+            )
+            for _ in range(blocks)
+        )  # fmt: skip
+        self.last = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), _small_last_layer(width, state_size))
+
+    def forward(self, seen: HeatmapKeypoints, mean: Float[Tensor, "state"]) -> Float[Tensor, "batch state"]:
+        """The mean state, corrected; no gradient reaches the heat maps."""
+        positions, confidences = seen.positions.detach(), seen.confidences.detach()
+        center, size = _place_and_size(positions, confidences)
+        relative = (positions - center[:, None]) / size[:, None, None]
+        spreads = seen.spreads.detach() / size[:, None]
+        hidden = self.first(
+            torch.cat([relative.clamp(-5, 5).flatten(1), confidences, spreads.clamp(max=5)], 1)
+        )
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        state = mean + self.last(hidden).float()
+        scale = state[:, :1] * size[:, None]
+        # The camera's offset is added before its scale.
+        offset = state[:, 1:_CAMERA_NUMBERS] + center / scale.clamp_min(_LEAST_SCALE)
+        return torch.cat([scale, offset, state[:, _CAMERA_NUMBERS:]], 1)
+
+
+_LEAST_SCALE = 0.05
+"""Crop half-widths per metre, below which an offset in crop units has no sensible length in metres."""
+
+
+def _place_and_size(
+    positions: Float[Tensor, "batch 19 2"], confidences: Float[Tensor, "batch 19"]
+) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch"]]:
+    """Mean of the keypoints and their root mean square distance from it, weighted by confidence."""
+    share = (confidences / confidences.sum(1, keepdim=True).clamp_min(1e-3))[..., None]
+    center = (share * positions).sum(1)
+    variance = (share * (positions - center[:, None]).square()).sum((1, 2))
+    return center, variance.clamp_min(_LEAST_SIZE**2).sqrt()
+
+
+_LEAST_SIZE = 0.05
+"""Crop half-widths; keypoints that lie together more closely than this are nobody's."""
+
+
 class HmrRegressor(nn.Module):
     """The paper's: pooled features and the last state through two hidden layers, the same weights every round."""
 
@@ -196,15 +251,18 @@ class HmrRegressor(nn.Module):
 class ModernRegressor(nn.Module):
     """Sees its own error: features at its projected keypoints and their way to the heat maps' keypoints.
 
-    Every round starts from the last state without its gradient, so put a loss on every round.
+    The first round starts from the mean state or, with `lifted_start`, from `KeypointStart`. Every round starts from the last state without its gradient, so put a loss on every round.
     """
 
     needs_pyramid = True
 
-    def __init__(self, state: State, channels: int, *, rounds: int = 3, hidden: int = 1024) -> None:
+    def __init__(
+        self, state: State, channels: int, *, rounds: int = 3, hidden: int = 1024, lifted_start: bool = False
+    ) -> None:
         super().__init__()
         self.state = state
         self.rounds = rounds
+        self.start = KeypointStart(state.size) if lifted_start else None
         self.reduce = nn.Sequential(nn.Linear(channels, 512), nn.LayerNorm(512), nn.ReLU())
         sampled = len(KEYPOINTS) * PYRAMID_CHANNELS
         self.sampled_norm = nn.LayerNorm(sampled)
@@ -218,7 +276,7 @@ class ModernRegressor(nn.Module):
     def forward(
         self, encoded: EncoderOutput, seen: HeatmapKeypoints | None, interpret: Interpret
     ) -> tuple[Estimate, ...]:
-        """One estimate a round.
+        """One estimate a round, after that of a lifted start.
 
         Raises:
             ValueError: where the encoder was built without a pyramid.
@@ -227,9 +285,14 @@ class ModernRegressor(nn.Module):
             raise ValueError("the modern regressor needs an encoder with pyramid=True")
         batch = len(encoded.pooled)
         pooled = self.reduce(encoded.pooled)
-        state = self.state.mean.expand(batch, -1)
-        projected = interpret(self.state.mean[None].detach()).keypoints_2d.expand(batch, -1, -1)
         estimates = []
+        if self.start is None:
+            state = self.state.mean.expand(batch, -1)
+            projected = interpret(self.state.mean[None].detach()).keypoints_2d.expand(batch, -1, -1)
+        else:
+            state = self.start(seen, self.state.mean)
+            estimates.append(interpret(state))
+            state, projected = state.detach(), estimates[-1].keypoints_2d.detach()
         for _ in range(self.rounds):
             evidence = self._evidence(encoded.features, seen, projected)
             hidden = torch.cat([pooled, state, evidence], -1)

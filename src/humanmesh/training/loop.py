@@ -177,7 +177,7 @@ class Trainer:
     def _adversary(self, output: RecoveryOutput, generator: torch.Generator) -> AdversaryStep | None:
         if self.pool is None or self.config.mode.startswith("no-prior"):
             return None
-        count = self.config.network.rounds * self.config.batch_size
+        count = len(output.rounds) * self.config.batch_size
         rotations, shapes = (values[self.rows] for values in self.pool.sample(count, generator))
         device = self.fabric.device
         return adversary_step(self.discriminator, output, rotations.to(device), shapes.to(device))

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from lightning.fabric import Fabric
@@ -87,12 +88,28 @@ def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
 def _launched(config: TrainConfig, session: SessionConfig) -> Fabric:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    precision = fastest_precision(session.device) if config.precision == "auto" else config.precision
     fabric = Fabric(
         accelerator=session.device, devices=session.devices, strategy=session.strategy,
-        num_nodes=session.nodes, precision=config.precision,
+        num_nodes=session.nodes, precision=precision,
     )  # fmt: skip
     fabric.launch()
     return fabric
+
+
+def fastest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:
+    """bfloat16 where the device has instructions for it; elsewhere it is emulated, and many times slower than float32.
+
+    Args:
+        accelerator: Fabric's name of it; auto takes a GPU where there is one, as Fabric does.
+    """
+    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available():
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator in {"auto", "cpu"}:
+        has_bfloat16 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    else:
+        has_bfloat16 = False
+    return "bf16-mixed" if has_bfloat16 else "32-true"
 
 
 def _sources(session: SessionConfig) -> dict[str, ShardSource | StreamSource]:
