@@ -16,9 +16,11 @@ from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
 from humanmesh.files.joint_limits import bundled_joint_limits
+from humanmesh.files.priors import load_pose_prior
 from humanmesh.files.writing import whole_file
 from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
+from humanmesh.network.refinement import PoseKnowledge
 
 CHECKPOINT_FORMAT = "humanmesh-recovery-1"
 _FETCH_AGAIN = "Fetch or save it again."
@@ -106,7 +108,9 @@ def load_recovery(path: Path | str, body_data: BodyModelData) -> Recovery:
         BadInputError: where it is not a checkpoint of this version.
     """
     checkpoint = load_checkpoint(path)
-    network = build_recovery(checkpoint.config, body_data, limits=bundled_joint_limits())
+    network = build_recovery(
+        checkpoint.config, body_data, knowledge=PoseKnowledge(bundled_joint_limits(), load_pose_prior())
+    )
     _fill(network, checkpoint.state, path)
     return network.eval()
 

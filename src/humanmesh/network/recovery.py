@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanmesh.body.joint_limits import JointLimits
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.errors import UnknownNameError
 from humanmesh.network.encoder import ENCODERS, KEYPOINTS, Encoder, EncoderOutput, build_encoder
-from humanmesh.network.refinement import refine
+from humanmesh.network.refinement import PoseKnowledge, refine
 from humanmesh.network.regressor import (
     REGRESSORS,
     ROTATIONS,
@@ -94,11 +93,11 @@ class Recovery(nn.Module):
         body: KeypointBody,
         *,
         refinements: int = 0,
-        limits: JointLimits | None = None,
+        knowledge: PoseKnowledge | None = None,
     ) -> None:
         super().__init__()
         self.refinements = refinements
-        self.limits = limits
+        self.knowledge = knowledge
         self.encoder = encoder
         self.regressor = regressor
         self.body = body
@@ -110,7 +109,7 @@ class Recovery(nn.Module):
         rounds = self.regressor(encoded, seen, self.interpret)
         if self.refinements and seen is not None and not self.training:
             with torch.autocast(crops.device.type, enabled=False):
-                rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements, self.limits))
+                rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements, self.knowledge))
         return RecoveryOutput(rounds, encoded, seen)
 
     def interpret(self, state: Float[Tensor, "batch state"]) -> Estimate:
@@ -126,7 +125,7 @@ def build_recovery(
     body_data: BodyModelData,
     *,
     mean_pose: Float[Tensor, "24 3"] | None = None,
-    limits: JointLimits | None = None,
+    knowledge: PoseKnowledge | None = None,
 ) -> Recovery:
     """The network of a configuration, with random weights.
 
@@ -134,7 +133,7 @@ def build_recovery(
         config: what to build.
         body_data: a body with keypoint regressors for `KEYPOINTS`.
         mean_pose: axis-angle where the first round starts; `default_mean_pose()` where it is None.
-        limits: of the joints, which refinements keep to.
+        knowledge: what poses are likely and possible, for refinements.
     """
     regressor = REGRESSORS[config.regressor]
     encoder = build_encoder(config.encoder, pyramid=regressor.needs_pyramid, person_heads=config.person_heads)
@@ -142,4 +141,4 @@ def build_recovery(
     body = KeypointBody(body_data, KEYPOINTS.name)
     options = {"lifted_start": True} if config.lifted_start else {}
     iterations = regressor(state, encoder.channels, rounds=config.rounds, **options)
-    return Recovery(encoder, iterations, body, refinements=config.refinements, limits=limits)
+    return Recovery(encoder, iterations, body, refinements=config.refinements, knowledge=knowledge)

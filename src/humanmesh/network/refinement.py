@@ -2,15 +2,17 @@
 
 The regressor knows what bodies do; the heat maps know where joints are. The steps minimise
 
-    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_i |d_i'|^2 / tau_i^2
+    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_i |d_i'|^2 / tau_i^2  +  w E(pose)  +  sum_i |e_i|^2 / eta^2
 
 over small rotations d of the joints (radians, each in its own frame) and a change of the camera, with projected keypoints x,
 heat-map keypoints h and their confidences c, and the Geman-McClure function rho, so that one wrong keypoint pulls little.
-Where the joints' limits are known, a turn beyond them costs its square over eta^2 as well, and what still lies beyond
-at the end is turned back. The shape stays. tau says how far the regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
+E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
+(`body.joint_limits`); what still lies beyond them at the end is turned back. The shape stays. tau says how far the regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
 turns in the picture's plane, which keypoints show, more than turns in depth (d' is d in the camera's axes), by which a
 body would lean or crouch to make up for a limb that is longer than the person's.
 """
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -19,21 +21,33 @@ from torch import Tensor
 from humanmesh.body.jacobian import keypoint_jacobian
 from humanmesh.body.joint_limits import LIMITED_ROWS, JointLimits
 from humanmesh.body.model import KeypointBody
+from humanmesh.body.priors import PosePrior
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
-from humanmesh.geometry.rotations import axis_angle_to_matrix
+from humanmesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, right_jacobian
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints
 
-KEYPOINT_DEVIATION = 0.04
+KEYPOINT_DEVIATION = 0.02
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
-OUTLIER_DISTANCE = 0.4
+OUTLIER_DISTANCE = 0.3
 """Distance in crop half-widths at which a keypoint's pull has fallen to a quarter."""
 STEP_LENGTH = 0.7
 """Share of each Gauss-Newton step that is gone: whole ones overshoot where the weights change."""
 _LIMIT_DEVIATION = 0.05
 """eta, radians."""
+_PRIOR_SHARE = 0.5
+"""w: the heat maps' keypoints hang together, so that they know less than as many independent ones would."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
+
+
+@dataclass(frozen=True)
+class PoseKnowledge:
+    """What refinement knows of bodies beside the regressor's estimate."""
+
+    limits: JointLimits
+    prior: PosePrior
+
 
 _LIMBS = ("hip", "knee", "shoulder", "elbow")
 _SPINE = ("spine1", "spine2", "spine3", "neck", "head")
@@ -66,7 +80,7 @@ def refine(
     estimate: Estimate,
     seen: HeatmapKeypoints,
     steps: int,
-    limits: JointLimits | None = None,
+    knowledge: PoseKnowledge | None = None,
 ) -> Estimate:
     """The estimate after `steps` Gauss-Newton steps; no gradient flows through it.
 
@@ -75,7 +89,7 @@ def refine(
         estimate: where to start.
         seen: where the keypoints are, with confidences.
         steps: 4 bring it near enough to convergence, 6 where limits hold it.
-        limits: what the answer's joints must keep to; None lets them turn freely.
+        knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world)
@@ -88,10 +102,28 @@ def refine(
         weighted = _weights(residual, seen.confidences)[..., None, None] * jacobian
         normal = torch.einsum("bkdi,bkdj->bij", weighted, jacobian) + precision
         slope = torch.einsum("bkdi,bkd->bi", weighted, residual) + (precision @ change[..., None]).squeeze(2)
-        if limits is not None:
-            _pull_within(limits, current, normal, slope)
+        if knowledge is not None:
+            _pull_within(knowledge.limits, current, normal, slope)
+            _pull_to_likely_poses(knowledge.prior.to(slope), current, normal, slope)
         change = change - STEP_LENGTH * torch.linalg.solve(normal, slope)
-    return _changed(body, estimate, change, limits)
+    return _changed(body, estimate, change, None if knowledge is None else knowledge.limits)
+
+
+def _pull_to_likely_poses(
+    prior: PosePrior,
+    estimate: Estimate,
+    normal: Float[Tensor, "batch 75 75"],
+    slope: Float[Tensor, "batch 75"],
+) -> None:
+    """Add the pose's energy under its nearest Gaussian to the normal equations."""
+    pose = matrix_to_axis_angle(estimate.rotations[:, 1:])
+    component, residual, _ = prior.nearest(pose.flatten(1))
+    # Turns by d change the axis-angle by the inverse of the right Jacobian.
+    by_turn = torch.linalg.inv(right_jacobian(pose))
+    factor = prior.factors[component].unflatten(1, (23, 3))
+    jacobian = torch.einsum("bitr,bitu->briu", factor, by_turn).flatten(2)
+    slope[:, 3:72] += _PRIOR_SHARE * (jacobian.mT @ residual[..., None]).squeeze(2)
+    normal[:, 3:72, 3:72] += _PRIOR_SHARE * (jacobian.mT @ jacobian)
 
 
 def _pull_within(
