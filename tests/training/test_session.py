@@ -11,7 +11,7 @@ from humanmesh.data.shards import write_shards
 from humanmesh.files.body_models import write_body
 from humanmesh.files.checkpoints import load_checkpoint
 from humanmesh.training.config import PRESETS, SessionConfig, TrainConfig
-from humanmesh.training.session import train
+from humanmesh.training.session import fastest_precision, train
 from made_body import made_body
 from made_samples import made_sample
 
@@ -49,3 +49,28 @@ def test_every_preset_trains_in_every_mode(files, tmp_path, preset, mode):
     figures = train(config, session(files, tmp_path))
     assert all(math.isfinite(value) for value in figures.values())
     assert load_checkpoint(tmp_path / "weights.safetensors").config == config.network
+
+
+@pytest.mark.parametrize(
+    ("capability", "accelerator", "expected"),
+    [
+        ("AVX2", "cpu", "32-true"),
+        ("AVX2", "auto", "32-true"),
+        ("AVX512", "auto", "bf16-mixed"),
+        ("AVX512", "cpu", "bf16-mixed"),
+        ("AVX512", "mps", "32-true"),
+    ],
+)
+def test_bfloat16_is_chosen_only_where_the_processor_computes_it(
+    monkeypatch, capability, accelerator, expected
+):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert fastest_precision(accelerator) == expected
+
+
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_a_gpu_is_asked_whether_it_has_bfloat16_itself(monkeypatch, has_bfloat16):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: has_bfloat16)
+    assert fastest_precision("auto") == ("bf16-mixed" if has_bfloat16 else "32-true")
