@@ -4,8 +4,10 @@ For every photo it writes what `humanmesh predict` writes: an overlay, and for e
 person to whom no body can be fitted is told with the reason, and the others are done; so are photos without keypoints.
 """
 
+import json
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 BATCH_PHOTOS = 16
 """Photos whose people are fitted together."""
+_MOTION_SUFFIXES = {".npz", ".bvh", ".amc", ".txt"}
+"""Of files whose points move."""
 CANVAS = 512
 """Side in pixels of the white picture on which points without a photo are drawn."""
 
@@ -40,8 +44,13 @@ class Arguments:
     """JSON file of OpenPose, COCO, MMPose or humanmesh predict; or a folder with a file for each photo, of the same
     name (OpenPose's "_keypoints" may follow it), or as many files as photos, in order."""
     keypoints_3d: Path | None = None
-    """JSON file with keypoints in space (metres) instead of photos: of humanmesh predict, or in the forms above with z;
-    in a frame whose y axis points up or down."""
+    """Keypoints in space (metres) instead of photos, in a frame whose y axis points up or down: JSON of humanmesh predict, or in
+    the forms above with z; or a motion, which becomes a clip: .npz with joints_3d (frames, keypoints, 3) and keypoint_set,
+    .bvh, .amc beside its .asf, AMASS's .npz, DeepMimic's .txt."""
+    frames: str = ""
+    """Frames of a motion to fit, START:STOP:STEP as in Python; all where empty."""
+    clip_format: str = "glb,bvh,npz"
+    """File formats for a motion, with commas between: glb, bvh, npz."""
     mask: Path | None = None
     """Picture of the person's silhouette, white on black, of the photo's size; for one photo of one person."""
     start: Literal["network", "mean"] = "network"
@@ -93,6 +102,8 @@ def run(arguments: Arguments) -> int:
     suffixes = suffixes_of(arguments.format)
     failures: list[Failure] = []
     writer = Writer(arguments, output_folder(arguments.out), suffixes)
+    if arguments.keypoints_3d is not None and arguments.keypoints_3d.suffix.lower() in _MOTION_SUFFIXES:
+        return _fit_motion(arguments)
     if arguments.keypoints_3d is not None:
         return _finished(arguments, [_fit_points(arguments, writer, failures)], failures)
     paired = _paired(arguments, failures)
@@ -117,6 +128,77 @@ def _finished(arguments: Arguments, results: list[dict[str, Any]], failures: lis
         raise failures[0].error
     tell(arguments, results, failures, count)
     return SOME_FAILED if failures else 0
+
+
+def _fit_motion(arguments: Arguments) -> int:
+    """Write a clip for each person or clip of a file of points that move; the exit code is 1 where some could not be fitted."""
+    from humanmesh.data.point_tracks import read_point_tracks
+    from humanmesh.files.clips import clip_writer
+    from humanmesh.files.rig_names import bone_names
+    from humanmesh.fitting.tracks import fit_track
+
+    assert arguments.keypoints_3d is not None
+    chosen = _slice_of(arguments.frames)
+    suffixes = [name.strip().lower() for name in arguments.clip_format.split(",") if name.strip()]
+    for suffix in suffixes:
+        clip_writer(suffix)
+    fitters = _Fitters(arguments)
+    tracks = read_point_tracks(arguments.keypoints_3d, lambda pose, shape: fitters.body(pose, shape).joints)
+    results: list[dict[str, Any]] = []
+    failures: list[Failure] = []
+    for track in tracks:
+        try:
+            fitting = fitters.of_set(track.keypoint_set).fitting
+            with PatientBar("frames") as bar:
+                clip = fit_track(fitting, fitters.body.data, track.only(chosen), CANVAS, bar)
+        except HumanMeshError as error:
+            failures.append(Failure(arguments.keypoints_3d, error))
+            continue
+        clip = replace(clip, bones=bone_names(arguments.rig))
+        files = [path for suffix in suffixes for path in clip.save(arguments.out / f"{track.name}.{suffix}")]
+        fitted = int((clip.people[0].scores > 0).sum())
+        results.append({
+            "clip": track.name,
+            "frames": len(clip.times),
+            "fitted_frames": fitted,
+            "files": [str(f) for f in files],
+        })
+    if failures and not results:
+        raise failures[0].error
+    _tell_clips(arguments, results, failures)
+    return SOME_FAILED if failures else 0
+
+
+def _tell_clips(arguments: Arguments, results: list[dict[str, Any]], failures: list[Failure]) -> None:
+    if arguments.json:
+        failed = [{"file": str(failure.photo), "error": str(failure.error)} for failure in failures]
+        print(json.dumps({"clips": results, "failures": failed}, indent=1))
+    else:
+        for result in results:
+            names = ", ".join(Path(file).name for file in result["files"])
+            print(
+                f"{result['clip']}: {result['fitted_frames']} of {result['frames']} frames fitted -> {names}"
+            )
+    for failure in failures:
+        print(f"humanmesh: {failure.error}", file=sys.stderr)
+
+
+def _slice_of(frames: str) -> slice:
+    """START:STOP:STEP as a slice.
+
+    Raises:
+        BadInputError: where it is none.
+    """
+    parts = frames.split(":") if frames else [""]
+    try:
+        numbers = [int(part) if part.strip() else None for part in parts]
+        if len(numbers) > 3 or (frames and len(numbers) < 2) or (numbers[2:] and not (numbers[2] or 1) > 0):
+            raise ValueError
+    except ValueError:
+        raise BadInputError(
+            "Frames", frames, "Give START:STOP or START:STOP:STEP, with a step above 0."
+        ) from None
+    return slice(*numbers) if frames else slice(None)
 
 
 def _fit_points(arguments: Arguments, writer: Writer, failures: list[Failure]) -> dict[str, Any]:
