@@ -27,8 +27,10 @@ from humanmesh.data.motion import (
     shortest_turn,
     turn_about_axes,
     turn_between,
+    with_straighter_knees,
 )
 from humanmesh.errors import BadInputError
+from humanmesh.geometry.rotations import axis_angle_to_matrix
 
 HIP, KNEE = SMPL_24.index["left_hip"], SMPL_24.index["left_knee"]
 
@@ -193,3 +195,27 @@ def test_poses_are_drawn_by_their_weights_and_repeatably():
     counts = torch.bincount(drawn[:, 0].long(), minlength=3)
     assert counts[0] == 0
     assert abs(counts[2] / 4000 - 0.75) < 0.03  # four standard deviations
+
+
+def bent_legs(degrees: float) -> torch.Tensor:
+    """(1, 24, 3, 3): hips and ankles flexed by half of what the knees are, so that hip and ankle are in one plumb line."""
+    pose = torch.zeros(24, 3)
+    flexion = math.radians(degrees)
+    for side in ("left", "right"):
+        pose[SMPL_24.index[f"{side}_hip"], 0] = -flexion / 2
+        pose[SMPL_24.index[f"{side}_knee"], 0] = flexion
+        pose[SMPL_24.index[f"{side}_ankle"], 0] = -flexion / 2
+    return axis_angle_to_matrix(pose)[None]
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"), [(0, 0), (10, 0), (30, 15), (60, 50), (120, 120), (140, 140)]
+)
+def test_knees_of_people_who_stand_are_straightened_and_bent_ones_stay(degrees, expected):
+    changed = with_straighter_knees(bent_legs(degrees), math.radians(20))
+    torch.testing.assert_close(changed, bent_legs(expected), atol=1e-5, rtol=0)
+
+
+def test_knees_that_bend_the_wrong_way_and_an_offset_of_zero_change_nothing():
+    assert torch.equal(with_straighter_knees(bent_legs(-15), math.radians(20)), bent_legs(-15))
+    assert torch.equal(with_straighter_knees(bent_legs(50), 0.0), bent_legs(50))

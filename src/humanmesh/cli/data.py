@@ -5,6 +5,7 @@ measured during a training and never trained on. A re-run replaces all tars of i
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,9 @@ class Motion:
     """File to write, .npz."""
     amc_frame_rate: float = 30.0
     """Hz of .amc files, which do not say it."""
+    knee_offset: float = 0.0
+    """Degrees, 0 to 60, by which the recorded knees of people who stand are bent too far: 20 for CMU's recordings, whose skeletons
+    crouch. Bent knees are changed less, and hips and ankles turn along, so that the feet stay in their places."""
     strict: _Switch = False
     """Stop at the first file that cannot be read, instead of leaving it out and naming it."""
     json: _Switch = False
@@ -192,11 +196,13 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
 
     if arguments.amc_frame_rate <= 0:
         raise BadInputError("--amc-frame-rate", f"{arguments.amc_frame_rate}", "Give a number of Hz above 0.")
+    if not 0 <= arguments.knee_offset <= 60:
+        raise BadInputError("--knee-offset", f"{arguments.knee_offset}", "Give degrees from 0 to 60.")
     report = MotionReport()
     rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
     with PatientBar("files") as bar:
         motions = read_motion_folder(arguments.folder, rules, report, bar)
-    arrays = pose_arrays(motions)
+    arrays = pose_arrays(motions, math.radians(arguments.knee_offset))
     write_motion(arguments.out, arrays)
     kept, found = len(arrays["pose"]), sum(len(motion.rotations) for motion in motions)
     result = {

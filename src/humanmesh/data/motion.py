@@ -285,6 +285,40 @@ def mirror_pose(rotations: Float[Tensor, "*frames 24 3 3"]) -> Float[Tensor, "*f
     return mirror_matrix(rotations[..., list(SMPL_24.mirror), :, :])
 
 
+_LEGS = (("left_hip", "left_knee", "left_ankle"), ("right_hip", "right_knee", "right_ankle"))
+_UNBIASED_FLEXION = math.radians(120)
+
+
+def with_straighter_knees(
+    rotations: Float[Tensor, "frames 24 3 3"], offset: float
+) -> Float[Tensor, "frames 24 3 3"]:
+    """The same poses without a bias of the recorded knees.
+
+    Solvers that put a skeleton into markers make legs that are a little too long, and bend them: in CMU's recordings people who
+    stand bend their knees by 30 degrees (median). A flexion f becomes f - min(f, offset (1 - f / 120 degrees)): straight legs
+    become straight, deeply bent ones stay. Thigh and shin turn by half of it each, so that the line from hip to ankle
+    and the foot stay as they were, as nearly as thigh and shin are of one length.
+
+    Args:
+        offset: radians, below 120 degrees; 0 changes nothing.
+    """
+    changed = rotations.clone()
+    for joints in _LEGS:
+        hip, knee, ankle = (SMPL_24.index[joint] for joint in joints)
+        turn = matrix_to_axis_angle(rotations[:, knee])
+        flexion = turn.norm(dim=1)
+        less = torch.minimum(flexion, offset * (1 - flexion / _UNBIASED_FLEXION).clamp_min(0))
+        less = less * (turn[:, 0] > 0)  # a knee that bends the wrong way is no standing knee
+        back = -turn * (less / torch.where(flexion > 0, flexion, 1))[:, None]
+        changed[:, knee] = rotations[:, knee] @ axis_angle_to_matrix(back)
+        half = torch.zeros_like(turn)
+        half[:, 0] = less / 2
+        half_turn = axis_angle_to_matrix(half)
+        changed[:, hip] = rotations[:, hip] @ half_turn
+        changed[:, ankle] = half_turn @ rotations[:, ankle]
+    return changed
+
+
 _WIDEST_TURNS = {
     "hip": 155.0, "knee": 165.0, "ankle": 90.0, "foot": 90.0, "spine1": 100.0, "spine2": 60.0, "spine3": 60.0,
     "neck": 80.0, "head": 80.0, "collar": 60.0, "elbow": 165.0, "wrist": 120.0, "hand": 90.0,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from humanmesh.data.motion import Motion, plausible_frames, rarity_weights
+from humanmesh.data.motion import Motion, plausible_frames, rarity_weights, with_straighter_knees
 from humanmesh.data.readers.amass import read_amass
 from humanmesh.data.readers.asf_amc import read_asf_amc
 from humanmesh.data.readers.bvh import read_bvh
@@ -15,6 +15,7 @@ from humanmesh.data.readers.deepmimic import read_deepmimic
 from humanmesh.data.readers.expmap import read_expmap
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 from humanmesh.files.writing import whole_file
+from humanmesh.geometry.rotations import matrix_to_axis_angle
 
 AMC_FRAME_RATE = 30.0
 """Hz; .amc files do not say theirs. Poses do not depend on it."""
@@ -107,7 +108,7 @@ def _readable(path: Path, rules: MotionRules, report: MotionReport) -> list[Moti
         return []
 
 
-def pose_arrays(motions: Iterable[Motion]) -> dict[str, np.ndarray]:
+def pose_arrays(motions: Iterable[Motion], knee_offset: float = 0.0) -> dict[str, np.ndarray]:
     """The clips as the arrays of one file.
 
     `pose` (frames, 72) axis-angle in radians, `clip` (frames,) row of each frame's clip, `clip_names`, `frame_rate` of
@@ -115,11 +116,15 @@ def pose_arrays(motions: Iterable[Motion]) -> dict[str, np.ndarray]:
     poses come more often than they were recorded. Frames in which a joint is turned further than a body can are left
     out.
 
+    Args:
+        motions: the clips.
+        knee_offset: radians, of `with_straighter_knees`.
+
     Raises:
         BadInputError: where no frame is left.
     """
     motions = list(motions)
-    rotations = torch.cat([motion.rotations for motion in motions])
+    rotations = with_straighter_knees(torch.cat([motion.rotations for motion in motions]), knee_offset)
     clips = np.repeat(np.arange(len(motions), dtype=np.int32), [len(motion.rotations) for motion in motions])
     kept = plausible_frames(rotations)
     if not bool(kept.any()):
@@ -128,7 +133,7 @@ def pose_arrays(motions: Iterable[Motion]) -> dict[str, np.ndarray]:
             "Motion capture", found, "Look whether its angles are in the unit that its format wants."
         )
     return {
-        "pose": torch.cat([motion.pose for motion in motions])[kept].numpy(),
+        "pose": matrix_to_axis_angle(rotations[kept]).flatten(1).numpy(),
         "clip": clips[kept.numpy()],
         "clip_names": np.array([motion.name for motion in motions]),
         "frame_rate": np.array([motion.frame_rate for motion in motions], np.float32),
