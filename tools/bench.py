@@ -26,12 +26,13 @@ from humanmesh.data.synthetic_poses import PoseLibrary
 from humanmesh.data.synthetic_recipe import SynthesisJob, drawn_parts
 from humanmesh.data.synthetic_scene import Pictures
 from humanmesh.files.body_models import load_body_data
+from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.inference import PRECISIONS
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 
 PHOTO = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "photo.jpg"
 NETWORKS = {
-    "mobilenet_v2_fpn, modern, 192 px": RecoveryConfig(refinements=4),
+    "mobilenet_v2_fpn, modern, 192 px": RecoveryConfig(refinements=6, lifted_start=True),
     "resnet50, hmr, 224 px": RecoveryConfig("resnet50", "hmr", "axis_angle", 3, 224),
 }
 
@@ -51,7 +52,8 @@ def median_milliseconds(action: Callable[[], object], runs: int = 15) -> float:
 def crop_to_mesh(config: RecoveryConfig, arithmetic: torch.dtype) -> float:
     """Milliseconds from one crop to the vertices of the mesh."""
     data = load_body_data("anny")
-    network: Recovery = build_recovery(config, data).eval().to(memory_format=torch.channels_last)
+    network: Recovery = build_recovery(config, data, knowledge=bundled_pose_knowledge())
+    network = network.eval().to(memory_format=torch.channels_last)
     body = BodyModel(data)
     crop = torch.rand(1, 3, config.crop_size, config.crop_size).to(memory_format=torch.channels_last)
 

@@ -206,6 +206,30 @@ def print_failures(fits: dict[str, Fit]) -> None:
         values = found.misfit.quantile(torch.tensor([0.5, 0.9, 0.99, 1.0])).tolist()
         figures = "".join(f"{value:9.1f}" for value in values)
         print(f"{name:20}{figures}{float(found.is_failed.float().mean()):9.2f}")
+    wrong = fits["shuffled"].misfit
+    sound = torch.cat([found.misfit for name, found in fits.items() if name != "shuffled"])
+    threshold, errors = equal_error_threshold(sound, wrong)
+    print(
+        f"learned threshold of failure (equal errors): {threshold:.1f}, {errors:.1%} of either kind told wrongly"
+    )
+
+
+def equal_error_threshold(
+    sound: Float[Tensor, "sound"], wrong: Float[Tensor, "wrong"]
+) -> tuple[float, float]:
+    """The energy above which a fit is called failed so that it errs alike both ways, and that share of errors.
+
+    As large a share of the fits to sound keypoints lies above it as of the fits to wrong ones at or below; the middle of all such energies.
+    """
+    candidates = torch.cat([sound, wrong]).sort().values
+    middles = (candidates[1:] + candidates[:-1]) / 2
+    above = (sound > middles[:, None]).float().mean(1)
+    below = (wrong <= middles[:, None]).float().mean(1)
+    gap = (above - below).abs()
+    best = middles[gap == gap.min()]
+    threshold = float((best.min() + best.max()) / 2)
+    errors = (float((sound > threshold).float().mean()) + float((wrong <= threshold).float().mean())) / 2
+    return threshold, errors
 
 
 def print_points(people: People) -> None:

@@ -8,16 +8,15 @@ import torch
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
 from humanmesh.files.body_models import load_body_data
-from humanmesh.files.joint_limits import bundled_joint_limits
-from humanmesh.files.priors import load_pose_prior
+from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle, matrix_to_axis_angle
 from humanmesh.network.recovery import RecoveryConfig
-from humanmesh.network.refinement import PoseKnowledge, refine
+from humanmesh.network.refinement import refine
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
 
 BODY = KeypointBody(load_body_data("anny"), "cocoplus19")
-KNOWLEDGE = PoseKnowledge(bundled_joint_limits(), load_pose_prior())
+KNOWLEDGE = bundled_pose_knowledge()
 LEFT_SHOULDER = 16
 
 

@@ -15,12 +15,9 @@ from torch import Tensor, nn
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
-from humanmesh.files.joint_limits import bundled_joint_limits
-from humanmesh.files.priors import load_pose_prior
 from humanmesh.files.writing import whole_file
 from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
-from humanmesh.network.refinement import PoseKnowledge
 
 CHECKPOINT_FORMAT = "humanmesh-recovery-1"
 _FETCH_AGAIN = "Fetch or save it again."

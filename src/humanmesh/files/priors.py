@@ -9,7 +9,9 @@ from safetensors.torch import load_file, save_file
 from humanmesh.body.priors import PosePrior
 from humanmesh.errors import BadInputError
 from humanmesh.files.assets import asset_path
+from humanmesh.files.joint_limits import bundled_joint_limits
 from humanmesh.files.writing import whole_file
+from humanmesh.network.refinement import PoseKnowledge
 
 POSE_PRIOR = "pose_prior.safetensors"
 
@@ -46,3 +48,8 @@ def load_pose_prior(path: Path | str | None = None) -> PosePrior:
             f"Pose prior {path}", f"cannot be used ({reason})", "Reinstall the package."
         ) from error
     return PosePrior(means, factors, weights)
+
+
+def bundled_pose_knowledge() -> PoseKnowledge:
+    """What refinement knows of bodies: the bundled limits and prior."""
+    return PoseKnowledge(bundled_joint_limits(), load_pose_prior())
