@@ -105,9 +105,7 @@ def load_recovery(path: Path | str, body_data: BodyModelData) -> Recovery:
         BadInputError: where it is not a checkpoint of this version.
     """
     checkpoint = load_checkpoint(path)
-    network = build_recovery(
-        checkpoint.config, body_data, knowledge=PoseKnowledge(bundled_joint_limits(), load_pose_prior())
-    )
+    network = build_recovery(checkpoint.config, body_data, knowledge=bundled_pose_knowledge())
     _fill(network, checkpoint.state, path)
     return network.eval()
 
