@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
+from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.files.writing import whole_file
 from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
