@@ -106,6 +106,35 @@ def test_the_command_fits_chosen_frames_and_writes_a_clip(tmp_path, capsys):
     assert (tmp_path / "out" / "points.bvh").read_text().startswith("HIERARCHY")
 
 
+def test_suffixes_may_be_capital_and_frames_belong_to_motions(tmp_path, capsys):
+    file = saved(tmp_path, joints_3d=walking()[0].numpy(), keypoint_set="lsp14")
+    capital = file.rename(tmp_path / "points.NPZ")
+    (read,) = read_point_tracks(capital, lambda pose, shape: pose)
+    assert read.positions.shape == (FRAMES, 14, 3)
+    words = ["fit", "photo.jpg", "--keypoints", "k.json", "--frames", "0:2", "--out", str(tmp_path / "out")]
+    assert main(words) == USER_ERROR
+    assert "They belong to a motion" in capsys.readouterr().err
+
+
+def test_a_motion_file_comes_back_to_five_millimetres_through_the_command(tmp_path):
+    """AMASS's .npz: the joints that its poses give on the body are those of the clip that is fitted to them."""
+    pose = np.zeros((3, 24, 3), np.float32)
+    pose[:, 16, 2], pose[:, 17, 2], pose[:, 4, 0] = np.linspace(-1.2, -0.4, 3), 1.1, np.linspace(0.1, 0.8, 3)
+    pose = pose.reshape(3, 72)
+    np.savez(
+        tmp_path / "amass.npz",
+        poses=np.pad(pose, ((0, 0), (0, 84))), trans=np.zeros((3, 3)), mocap_framerate=40.0,
+        betas=np.zeros(16), gender="neutral",
+    )  # fmt: skip
+    (read,) = read_point_tracks(tmp_path / "amass.npz", lambda pose, shape: BODY(pose, shape).joints)
+    words = ["fit", "--keypoints-3d", str(tmp_path / "amass.npz"), "--clip-format", "npz"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    (file,) = (tmp_path / "out").glob("*.npz")
+    found, expected = joints_of(read_clip(file, DATA)), in_camera(read.positions)
+    moved = found - found[0].mean(0) + expected[0].mean(0)
+    assert float((moved - expected).norm(dim=-1).max()) < 0.005
+
+
 def test_motion_capture_is_posed_on_the_body(tmp_path):
     pose = np.zeros((4, 72), np.float32)
     pose[:, 48 + 2] = np.linspace(-1, 0, 4)

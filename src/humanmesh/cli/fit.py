@@ -102,7 +102,7 @@ def run(arguments: Arguments) -> int:
     suffixes = suffixes_of(arguments.format)
     failures: list[Failure] = []
     writer = Writer(arguments, output_folder(arguments.out), suffixes)
-    if arguments.keypoints_3d is not None and arguments.keypoints_3d.suffix.lower() in _MOTION_SUFFIXES:
+    if _is_motion(arguments.keypoints_3d):
         return _fit_motion(arguments)
     if arguments.keypoints_3d is not None:
         return _finished(arguments, [_fit_points(arguments, writer, failures)], failures)
@@ -128,6 +128,10 @@ def _finished(arguments: Arguments, results: list[dict[str, Any]], failures: lis
         raise failures[0].error
     tell(arguments, results, failures, count)
     return SOME_FAILED if failures else 0
+
+
+def _is_motion(file: Path | None) -> bool:
+    return file is not None and file.suffix.lower() in _MOTION_SUFFIXES
 
 
 def _fit_motion(arguments: Arguments) -> int:
@@ -228,6 +232,10 @@ def _check(arguments: Arguments) -> None:
     if len(given) != 1:
         found = "neither of --keypoints and --keypoints-3d" if not given else "both"
         raise BadInputError("Keypoints", found, "Give one of --keypoints FILE and --keypoints-3d FILE.")
+    if arguments.frames and not _is_motion(arguments.keypoints_3d):
+        raise BadInputError(
+            "Frames", arguments.frames, "They belong to a motion: --keypoints-3d FILE.bvh and the like."
+        )
     if arguments.mask is not None and arguments.keypoints is None:
         raise BadInputError("Mask", "given with --keypoints-3d", "A mask goes with a photo and --keypoints.")
     if (arguments.keypoints is None) == bool(arguments.photos):

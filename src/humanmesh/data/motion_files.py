@@ -52,14 +52,15 @@ def read_motion_file(path: Path, amc_frame_rate: float = AMC_FRAME_RATE) -> list
     Raises:
         HumanMeshError: where the file cannot be read, naming it and the record.
     """
-    if path.suffix == ".amc":
+    suffix = path.suffix.lower()
+    if suffix == ".amc":
         skeletons = sorted(path.parent.glob("*.asf"))
         return [read_asf_amc(skeletons[0] if skeletons else path.with_suffix(".asf"), path, amc_frame_rate)]
-    if path.suffix == ".bvh":
+    if suffix == ".bvh":
         return [read_bvh(path)]
-    if path.suffix == ".txt":
+    if suffix == ".txt":
         return [read_deepmimic(path)]
-    if path.suffix == ".npz":
+    if suffix == ".npz":
         skeleton = path.parent / "skeleton.json"
         return read_expmap(path, skeleton) if skeleton.is_file() else [read_amass(path)]
     return []

@@ -71,7 +71,7 @@ def read_point_tracks(path: Path, posed_joints: PosedJoints) -> list[PointTrack]
     """
     if not path.is_file():
         raise MissingAssetError("file of points", path, "Give .json, .npz, .bvh, .amc or .txt.")
-    arrays = _point_arrays(path) if path.suffix == ".npz" else None
+    arrays = _point_arrays(path) if path.suffix.lower() == ".npz" else None
     if arrays is not None:
         return [_track_of_arrays(path, arrays)]
     motions = read_motion_file(path)
