@@ -35,6 +35,13 @@ def saved(tmp_path: Path, state: dict[str, torch.Tensor]) -> Path:
     return path
 
 
+def test_others_may_read_a_checkpoint_as_they_may_any_new_file(tmp_path: Path) -> None:
+    plain, weights = tmp_path / "plain", tmp_path / "weights.safetensors"
+    plain.touch()
+    save_checkpoint(weights, CONFIG, {"a": torch.zeros(2, 2)})
+    assert weights.stat().st_mode == plain.stat().st_mode
+
+
 def test_what_was_saved_comes_back(saved: Path, state: dict[str, torch.Tensor]) -> None:
     checkpoint = load_checkpoint(saved)
     assert checkpoint.config == CONFIG
@@ -133,7 +140,7 @@ def test_a_save_that_fails_leaves_the_old_file(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("humanmesh.files.checkpoints.save_file", fail)
+    monkeypatch.setattr("humanmesh.files.checkpoints.save", fail)
     with pytest.raises(BadInputError, match="No space left"):
         save_checkpoint(saved, CONFIG, state)
     assert saved.read_bytes() == before

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from humanmesh.body.parameters import BodyModelData
@@ -64,7 +64,7 @@ def save_checkpoint(
         "notes": json.dumps(notes or {}),
     }
     with whole_file(path) as beside:
-        save_file(tensors, beside, metadata)
+        beside.write_bytes(save(tensors, metadata))  # save_file lets nobody else read the file
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
