@@ -61,23 +61,21 @@ def fit_track(
     """
     usable = ((track.confidences > 0).sum(1) >= FEWEST_KEYPOINTS).nonzero().squeeze(1)
     if not len(usable):
-        found = f"in none of {len(track.positions)} frames {FEWEST_KEYPOINTS} points are known"
-        raise BadInputError(f"Points of {track.name}", found, "Give more of them.")
+        reason = f"in none of {len(track.positions)} frames {FEWEST_KEYPOINTS} points are known"
+        raise BadInputError(f"Points of {track.name}", reason, "Give more of them.")
     keypoints = Keypoints3D(track.positions[usable], track.confidences[usable])
     fits = []
     for rows in torch.arange(len(usable)).split(BATCH):
         fits.append(fit_points(fitting, taken(keypoints, rows)))
         advance(int(rows[-1]) + 1, len(usable))
     found: Fit = joined(fits)
-    good = ~found.is_failed
-    if not bool(good.any()):
+    good = (~found.is_failed).nonzero().squeeze(1)
+    if not len(good):
         reason = f"no body goes through them in any of {len(usable)} frames"
         raise BadInputError(
             f"Points of {track.name}", reason, "Check their order, their names and their unit (metres)."
         )
-    state = _with_one_shape(
-        fitting, taken(keypoints, good.nonzero().squeeze(1)), taken(found.state, good.nonzero().squeeze(1))
-    )
+    state = _with_one_shape(fitting, taken(keypoints, good), taken(found.state, good))
     seen, rows = _nearest(usable[good], len(track.positions))
     return _clip(data, track, taken(_before_camera(state), rows), seen, size)
 
