@@ -94,6 +94,17 @@ def saved(folder, **arrays):
     return path
 
 
+def amass_file(folder, pose):
+    """AMASS's .npz of poses (frames, 72)."""
+    path = folder / "amass.npz"
+    np.savez(
+        path,
+        poses=np.pad(pose, ((0, 0), (0, 84))), trans=np.zeros((len(pose), 3)), mocap_framerate=40.0,
+        betas=np.zeros(16), gender="neutral",
+    )  # fmt: skip
+    return path
+
+
 def test_the_command_fits_chosen_frames_and_writes_a_clip(tmp_path, capsys):
     points, _ = walking()
     file = saved(tmp_path, joints_3d=points.numpy(), keypoint_set="lsp14", frame_rate=20.0)
@@ -121,16 +132,12 @@ def test_a_motion_file_comes_back_to_five_millimetres_through_the_command(tmp_pa
     pose = np.zeros((3, 24, 3), np.float32)
     pose[:, 16, 2], pose[:, 17, 2], pose[:, 4, 0] = np.linspace(-1.2, -0.4, 3), 1.1, np.linspace(0.1, 0.8, 3)
     pose = pose.reshape(3, 72)
-    np.savez(
-        tmp_path / "amass.npz",
-        poses=np.pad(pose, ((0, 0), (0, 84))), trans=np.zeros((3, 3)), mocap_framerate=40.0,
-        betas=np.zeros(16), gender="neutral",
-    )  # fmt: skip
-    (read,) = read_point_tracks(tmp_path / "amass.npz", lambda pose, shape: BODY(pose, shape).joints)
-    words = ["fit", "--keypoints-3d", str(tmp_path / "amass.npz"), "--clip-format", "npz"]
+    file = amass_file(tmp_path, pose)
+    (read,) = read_point_tracks(file, lambda pose, shape: BODY(pose, shape).joints)
+    words = ["fit", "--keypoints-3d", str(file), "--clip-format", "npz"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    (file,) = (tmp_path / "out").glob("*.npz")
-    found, expected = joints_of(read_clip(file, DATA)), in_camera(read.positions)
+    (written,) = (tmp_path / "out").glob("*.npz")
+    found, expected = joints_of(read_clip(written, DATA)), in_camera(read.positions)
     moved = found - found[0].mean(0) + expected[0].mean(0)
     assert float((moved - expected).norm(dim=-1).max()) < 0.005
 
@@ -138,12 +145,8 @@ def test_a_motion_file_comes_back_to_five_millimetres_through_the_command(tmp_pa
 def test_motion_capture_is_posed_on_the_body(tmp_path):
     pose = np.zeros((4, 72), np.float32)
     pose[:, 48 + 2] = np.linspace(-1, 0, 4)
-    np.savez(
-        tmp_path / "amass.npz",
-        poses=np.pad(pose, ((0, 0), (0, 84))), trans=np.zeros((4, 3)), mocap_framerate=40.0,
-        betas=np.zeros(16), gender="neutral",
-    )  # fmt: skip
-    (read,) = read_point_tracks(tmp_path / "amass.npz", lambda pose, shape: BODY(pose, shape).joints)
+    file = amass_file(tmp_path, pose)
+    (read,) = read_point_tracks(file, lambda pose, shape: BODY(pose, shape).joints)
     assert read.keypoint_set == "smpl24"
     assert read.positions.shape == (4, 24, 3)
     lengths = (read.positions[:, 18] - read.positions[:, 16]).norm(dim=1)
