@@ -60,6 +60,17 @@ def test_a_fit_from_near_the_truth_stays_near_but_for_the_distance():
     assert float((off - off.mean(1, keepdim=True)).norm(dim=2).mean()) < 0.06
 
 
+def test_two_wild_keypoints_with_full_confidence_do_not_carry_a_fit_from_an_estimate_away():
+    truth = made_people()
+    known = seen(truth)
+    wild = known.positions.clone()
+    wild[:, 6] += 0.8 * known.size[:, None] * torch.tensor([1.0, -0.5])  # a wrist
+    wild[:, 5] += 0.8 * known.size[:, None] * torch.tensor([-0.6, 0.7])  # an ankle
+    found = fit_from(BODY, replace(known, positions=wild), replace(truth, pose=truth.pose + 0.05))
+    off = points(found.state) - points(truth)
+    assert float((off - off.mean(1, keepdim=True)).norm(dim=2).mean()) < 0.08
+
+
 def test_a_known_pose_comes_back_from_its_points_in_space():
     truth = made_people()
     tilted = replace(truth, root=axis_angle_to_matrix(torch.tensor([[0.3, 2.0, 0.5], [1.0, 0.0, -2.0]])))

@@ -5,7 +5,7 @@ One view leaves open which way a bone points in depth; both answers are tried fo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -50,7 +50,10 @@ DEVIATION = 0.02
 OUTLIER = 0.3
 """Distance in the same unit at which a keypoint's pull has fallen to a quarter."""
 LAST = Stage(Weights(DataWeights(DEVIATION, OUTLIER)), FINE_STEPS, 1)
-"""The last stage of a fit to keypoints in a photo."""
+"""The last stage of a fit from the mean pose, and the weights under which every fit's misfit is told."""
+NEAR = Stage(Weights(DataWeights(DEVIATION, 0.2)), MIDDLE.steps, 1)
+NEAREST = Stage(Weights(DataWeights(DEVIATION, 0.1)), FINE_STEPS, 1)
+"""The stages of a fit from an estimate, which is near already: keypoints far from it are rather wrong than far away."""
 OUTLINE_WEIGHTS = DataWeights(0.04, 0.08)
 """How far outlines may be apart, in the same unit: clothes and hair are no body."""
 OUTLINE_STEPS = 20
@@ -146,7 +149,10 @@ def fit_from(body: FittingBody, keypoints: Keypoints2D, start: BodyState) -> Fit
         candidates = Candidates(
             taken(start, some), torch.arange(len(some)).to(some), torch.zeros_like(known.size)
         )
-        fits.append(_finished(run_stage(candidates, body, known, MIDDLE), body, known))
+        candidates = _unflipped(run_stage(candidates, body, known, NEAR), body, known, NEAR)
+        found = run_stage(candidates, body, known, NEAREST)
+        energy = FittingEnergy(body, known, LAST.weights).quadratic(found.state).energy
+        fits.append(_fit(replace(found, energy=energy), known))
     return joined(fits)
 
 
@@ -197,9 +203,15 @@ def _in_batches(work: Callable[..., Fit], keypoints: Keypoints2D | Keypoints3D) 
 
 def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D) -> Fit:
     """The best of the candidates and of their mirrored limbs, fitted to the end."""
-    for _ in range(FLIPS):
-        candidates = run_stage(flipped(best_of(candidates, 1), body), body, keypoints, MIDDLE)
+    candidates = _unflipped(candidates, body, keypoints, MIDDLE)
     return _fit(run_stage(candidates, body, keypoints, LAST), keypoints)
+
+
+def _unflipped(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D, stage: Stage) -> Candidates:
+    """The best of the candidates and of their mirrored limbs."""
+    for _ in range(FLIPS):
+        candidates = run_stage(flipped(best_of(candidates, 1), body), body, keypoints, stage)
+    return candidates
 
 
 def _fit(candidates: Candidates, keypoints: Keypoints2D | Keypoints3D) -> Fit:
