@@ -58,7 +58,7 @@ OUTLINE_WEIGHTS = DataWeights(0.04, 0.08)
 """How far outlines may be apart, in the same unit: clothes and hair are no body."""
 OUTLINE_STEPS = 20
 LARGEST_MISFIT = 40.0
-"""Final energy per known keypoint above which a fit has failed (docs/fitting.md tells how it was learned)."""
+"""Final energy per known keypoint above which a fit has failed (set by hand between those of sound and of shuffled keypoints, docs/fitting.md)."""
 
 
 @dataclass(frozen=True)

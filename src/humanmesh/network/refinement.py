@@ -7,7 +7,8 @@ The regressor knows what bodies do; the heat maps know where joints are. The ste
 over small rotations d of the joints (radians, each in its own frame) and a change of the camera, with projected keypoints x,
 heat-map keypoints h and their confidences c, and the Geman-McClure function rho, so that one wrong keypoint pulls little.
 E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
-(`body.joint_limits`); what still lies beyond them at the end is turned back. The shape stays. tau says how far the regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
+(`body.joint_limits`); what still lies beyond them at the end is turned back. The shape stays. tau says how far the
+regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
 turns in the picture's plane, which keypoints show, more than turns in depth (d' is d in the camera's axes), by which a
 body would lean or crouch to make up for a limb that is longer than the person's.
 """
