@@ -12,11 +12,13 @@ from scipy.spatial.transform import Rotation
 from humanmesh.geometry.rotations import (
     axis_angle_to_matrix,
     geodesic_angle,
+    inverse_right_jacobian,
     matrix_to_axis_angle,
     matrix_to_quaternion,
     matrix_to_rotation_6d,
     mirror_matrix,
     quaternion_to_matrix,
+    relative_quaternion,
     right_jacobian,
     rotation_6d_to_matrix,
 )
@@ -134,3 +136,17 @@ def test_the_right_jacobian_is_how_a_rotation_answers_a_small_change(angle):
         turned = axis_angle_to_matrix(axis_angle - change).T @ axis_angle_to_matrix(axis_angle + change)
         found = matrix_to_axis_angle(turned) / (2 * step)
         torch.testing.assert_close(right_jacobian(axis_angle)[:, column], found, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("angle", [*BREAKING_ANGLES[:-1], 1.99 * math.pi])
+def test_the_inverse_right_jacobian_undoes_the_right_jacobian(angle):
+    axis_angle = angle * torch.tensor([2.0, -1.0, 2.0], dtype=torch.float64) / 3
+    product = inverse_right_jacobian(axis_angle) @ right_jacobian(axis_angle)
+    torch.testing.assert_close(product, torch.eye(3, dtype=torch.float64), atol=1e-10, rtol=0)
+
+
+def test_the_relative_quaternion_is_that_of_the_relative_matrix():
+    start, end = Rotation.random(50, random_state=1), Rotation.random(50, random_state=2)
+    quaternions = (torch.from_numpy(np.roll(turns.as_quat(), 1, 1)) for turns in (start, end))
+    found = quaternion_to_matrix(relative_quaternion(*quaternions))
+    np.testing.assert_allclose(found, (start.inv() * end).as_matrix(), atol=1e-12)

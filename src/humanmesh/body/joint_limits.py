@@ -16,9 +16,8 @@ from torch import Tensor
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.geometry.rotations import (
     axis_angle_to_matrix,
-    matrix_to_axis_angle,
     matrix_to_quaternion,
-    quaternion_to_matrix,
+    relative_quaternion,
 )
 
 UNRECORDED = ("pelvis", "left_collar", "right_collar", "left_hand", "right_hand")
@@ -60,15 +59,14 @@ class JointLimits:
 
         Axis-angle d (radians) in the joint's own frame: R exp([d]x) is within the limits. 0 where R is.
         """
-        own = rotations[:, LIMITED_ROWS]
-        asked = matrix_to_quaternion(own).transpose(0, 1)
+        asked = matrix_to_quaternion(rotations[:, LIMITED_ROWS])
         recorded = self.recorded.to(asked)
-        cosines, rows = (asked @ recorded.mT).abs().max(2)
-        angles = 2 * cosines.clamp(max=1).acos().T
+        cosines, rows = (asked.transpose(0, 1) @ recorded.mT).abs().max(2)
         nearest = recorded.gather(1, rows[..., None].expand(-1, -1, 4)).transpose(0, 1)
-        way = matrix_to_axis_angle(own.mT @ quaternion_to_matrix(nearest))
-        beyond = (angles - _WITHIN * self.tolerances.to(rotations)).clamp_min(0)
-        return way * torch.where(angles > 0, beyond / angles, 0)[..., None]
+        beyond = (2 * cosines.clamp(max=1).acos().T - _WITHIN * self.tolerances.to(asked)).clamp_min(0)
+        way = relative_quaternion(asked, nearest)
+        axis = torch.nn.functional.normalize(way[..., 1:], dim=2) * way[..., :1].sign()
+        return axis * beyond[..., None]
 
     def within(self, rotations: Float[Tensor, "people 24 3 3"]) -> Float[Tensor, "people 24 3 3"]:
         """The rotations with every joint that is turned too far turned back to its limits."""

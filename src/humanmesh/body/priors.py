@@ -4,6 +4,7 @@ Energies are twice a negative logarithm of a likelihood, so that a term of one s
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,7 +33,7 @@ class PosePrior:
         """The same prior in the type and on the device of a tensor."""
         return PosePrior(self.means.to(like), self.factors.to(like), self.weights.to(like))
 
-    @property
+    @cached_property
     def offsets(self) -> Float[Tensor, "components"]:
         """Energy of each component at its mean; 0 for the lowest."""
         log_density = self.weights.log() + self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
@@ -43,7 +44,7 @@ class PosePrior:
     ) -> tuple[Int64[Tensor, "batch"], Float[Tensor, "batch 69"], Float[Tensor, "batch"]]:
         """The component with the least energy, the residual to it in standard deviations, and that energy."""
         differences = pose[:, None] - self.means
-        residuals = torch.einsum("bji,jik->bjk", differences, self.factors)
+        residuals = (differences.transpose(0, 1) @ self.factors).transpose(0, 1)
         energy, component = (residuals.square().sum(2) + self.offsets).min(1)
         return component, residuals[torch.arange(len(pose)), component], energy
 

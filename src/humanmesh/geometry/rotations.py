@@ -56,26 +56,34 @@ def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor,
 
 
 def matrix_to_quaternion(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
-    """Unit quaternion (w, x, y, z) with w >= 0, from the best-conditioned of Shepperd's four forms."""
-    m = matrix
-    trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
-    diagonal = torch.stack([trace, m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]], -1)
-    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
-    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    squares = 1 + 2 * diagonal - trace[..., None]  # 4 (w^2, x^2, y^2, z^2)
-    squares = torch.cat([1 + trace[..., None], squares[..., 1:]], -1)
-    candidates = torch.stack(
-        [
-            torch.stack([squares[..., 0], wx, wy, wz], -1),
-            torch.stack([wx, squares[..., 1], xy, xz], -1),
-            torch.stack([wy, xy, squares[..., 2], yz], -1),
-            torch.stack([wz, xz, yz, squares[..., 3]], -1),
-        ],
-        -2,
-    )
-    best = diagonal.argmax(-1)[..., None, None].expand(*diagonal.shape[:-1], 1, 4)
-    quaternion = torch.nn.functional.normalize(candidates.gather(-2, best).squeeze(-2), dim=-1)
+    """Unit quaternion (w, x, y, z) with w >= 0, from the best-conditioned of Shepperd's four forms.
+
+    These are the rows of 4 q q^T, whose entries are sums of the matrix's; the one with the largest diagonal is best.
+    """
+    transposed = matrix.transpose(-1, -2)
+    trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+    of_vector = matrix + transposed + (1 - trace) * identity
+    mixed = (matrix - transposed).flatten(-2)[..., _AXIAL, None]
+    top = torch.cat([1 + trace, mixed.transpose(-1, -2)], -1)
+    forms = torch.cat([top, torch.cat([mixed, of_vector], -1)], -2)
+    best = forms.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    row = forms.gather(-2, best.expand(*best.shape[:-1], 4)).squeeze(-2)
+    quaternion = torch.nn.functional.normalize(row, dim=-1)
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+
+
+_AXIAL = [7, 2, 3]
+"""Entries (2, 1), (0, 2) and (1, 0) of a flattened matrix: the axial vector of an antisymmetric one."""
+
+
+def relative_quaternion(
+    start: Float[Tensor, "*batch 4"], end: Float[Tensor, "*batch 4"]
+) -> Float[Tensor, "*batch 4"]:
+    """The quaternion (w, x, y, z) that takes one to the other when multiplied from the right: start^-1 end."""
+    w, v, other_w, other_v = start[..., :1], start[..., 1:], end[..., :1], end[..., 1:]
+    scalar = (start * end).sum(-1, keepdim=True)
+    return torch.cat([scalar, w * other_v - other_w * v - torch.linalg.cross(v, other_v)], -1)
 
 
 def quaternion_to_matrix(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
@@ -149,3 +157,19 @@ def right_jacobian(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*bat
     identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     linear = one_minus_cosine_over_angle_squared(x) * cross
     return identity - linear + torch.where(is_small, taylor, closed) * (cross @ cross)
+
+
+def inverse_right_jacobian(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The inverse of `right_jacobian`, for angles below 2 pi (radians).
+
+    J^-1 = I + [v]x / 2 + (1 - t / 2 cot(t / 2)) / t^2 [v]x^2 with t = |v|.
+    """
+    x = axis_angle.square().sum(-1)[..., None, None]
+    is_small = x < _SMALL_ANGLE_SQUARED
+    taylor = (1 + x / 60 * (1 + x / 42 * (1 + x / 40))) / 12  # next term: x^4 / 4e8
+    safe = torch.where(is_small, 1.0, x)
+    half = safe.sqrt() / 2
+    closed = (1 - half / half.tan()) / safe
+    cross = cross_product_matrix(axis_angle)
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return identity + cross / 2 + torch.where(is_small, taylor, closed) * (cross @ cross)

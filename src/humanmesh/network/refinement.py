@@ -25,7 +25,11 @@ from humanmesh.body.model import KeypointBody
 from humanmesh.body.priors import PosePrior
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
-from humanmesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, right_jacobian
+from humanmesh.geometry.rotations import (
+    axis_angle_to_matrix,
+    inverse_right_jacobian,
+    matrix_to_axis_angle,
+)
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints
 
 KEYPOINT_DEVIATION = 0.02
@@ -94,59 +98,81 @@ def refine(
     """
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world)
+    prior = None if knowledge is None else knowledge.prior.to(estimate.shape)
     change = torch.zeros(len(estimate.shape), 75).to(estimate.shape)
     for _ in range(steps):
-        current = _changed(body, estimate, change)
+        rotations, camera = _changed(estimate, change)
         # Every d moves its joint as a right-multiplied turn does, but for terms of second order in it.
-        jacobian = _jacobian(body, current)
-        residual = current.keypoints_2d - seen.positions
-        weighted = _weights(residual, seen.confidences)[..., None, None] * jacobian
-        normal = torch.einsum("bkdi,bkdj->bij", weighted, jacobian) + precision
-        slope = torch.einsum("bkdi,bkd->bi", weighted, residual) + (precision @ change[..., None]).squeeze(2)
-        if knowledge is not None:
-            _pull_within(knowledge.limits, current, normal, slope)
-            _pull_to_likely_poses(knowledge.prior.to(slope), current, normal, slope)
-        change = change - STEP_LENGTH * torch.linalg.solve(normal, slope)
-    return _changed(body, estimate, change, None if knowledge is None else knowledge.limits)
+        projected, jacobian = _projected(body, rotations, estimate.shape, camera)
+        residual = projected - seen.positions
+        weighted = (_weights(residual, seen.confidences)[..., None, None] * jacobian).flatten(1, 2).mT
+        normal = weighted @ jacobian.flatten(1, 2) + precision
+        slope = weighted @ residual.flatten(1)[..., None] + precision @ change[..., None]
+        if knowledge is not None and prior is not None:
+            _pull_within(knowledge.limits, rotations, normal, slope)
+            _pull_to_likely_poses(prior, rotations, normal, slope)
+        change = change - STEP_LENGTH * torch.linalg.solve(normal, slope).squeeze(2)
+    rotations, camera = _changed(estimate, change)
+    if knowledge is not None:
+        rotations = knowledge.limits.within(rotations)
+    joints, keypoints = body(rotations, estimate.shape)
+    return Estimate(rotations, estimate.shape, camera, joints, keypoints, camera.project(keypoints))
+
+
+def _changed(
+    estimate: Estimate, change: Float[Tensor, "batch 75"]
+) -> tuple[Float[Tensor, "batch 24 3 3"], WeakPerspectiveCamera]:
+    rotations = estimate.rotations @ axis_angle_to_matrix(change[:, :72].unflatten(1, (24, 3)))
+    scale = estimate.camera.scale * change[:, 72].exp()
+    return rotations, WeakPerspectiveCamera(scale, estimate.camera.translation + change[:, 73:])
 
 
 def _pull_to_likely_poses(
     prior: PosePrior,
-    estimate: Estimate,
+    rotations: Float[Tensor, "batch 24 3 3"],
     normal: Float[Tensor, "batch 75 75"],
-    slope: Float[Tensor, "batch 75"],
+    slope: Float[Tensor, "batch 75 1"],
 ) -> None:
     """Add the pose's energy under its nearest Gaussian to the normal equations."""
-    pose = matrix_to_axis_angle(estimate.rotations[:, 1:])
+    pose = matrix_to_axis_angle(rotations[:, 1:])
     component, residual, _ = prior.nearest(pose.flatten(1))
     # Turns by d change the axis-angle by the inverse of the right Jacobian.
-    by_turn = torch.linalg.inv(right_jacobian(pose))
     factor = prior.factors[component].unflatten(1, (23, 3))
-    jacobian = torch.einsum("bitr,bitu->briu", factor, by_turn).flatten(2)
-    slope[:, 3:72] += _PRIOR_SHARE * (jacobian.mT @ residual[..., None]).squeeze(2)
-    normal[:, 3:72, 3:72] += _PRIOR_SHARE * (jacobian.mT @ jacobian)
+    by_turn = (inverse_right_jacobian(pose).mT @ factor).flatten(1, 2)  # (batch, turns, residuals)
+    slope[:, 3:72] += _PRIOR_SHARE * (by_turn @ residual[..., None])
+    normal[:, 3:72, 3:72] += _PRIOR_SHARE * (by_turn @ by_turn.mT)
 
 
 def _pull_within(
     limits: JointLimits,
-    estimate: Estimate,
+    rotations: Float[Tensor, "batch 24 3 3"],
     normal: Float[Tensor, "batch 75 75"],
-    slope: Float[Tensor, "batch 75"],
+    slope: Float[Tensor, "batch 75 1"],
 ) -> None:
     """Add the cost of turns beyond the limits to the normal equations."""
-    excess = torch.zeros_like(estimate.joints)
-    excess[:, LIMITED_ROWS] = limits.excess(estimate.rotations)
+    excess = limits.excess(rotations)
     is_beyond = (excess != 0).any(2, keepdim=True).expand_as(excess)
-    slope[:, :72] -= excess.flatten(1) / _LIMIT_DEVIATION**2
-    normal.diagonal(dim1=1, dim2=2)[:, :72] += is_beyond.flatten(1) / _LIMIT_DEVIATION**2
+    slope[:, _LIMITED_TURNS] -= excess.flatten(1)[..., None] / _LIMIT_DEVIATION**2
+    normal.diagonal(dim1=1, dim2=2)[:, _LIMITED_TURNS] += is_beyond.flatten(1) / _LIMIT_DEVIATION**2
 
 
-def _jacobian(body: KeypointBody, estimate: Estimate) -> Float[Tensor, "batch keypoints 2 75"]:
-    """Projected keypoints by the joints' turns, the logarithm of the scale and the camera's offset."""
-    scale = estimate.camera.scale[:, None, None, None]
-    by_turn = scale * keypoint_jacobian(body, estimate.rotations, estimate.shape).by_turn[:, :, :2]
+_LIMITED_TURNS = [3 * row + axis for row in LIMITED_ROWS for axis in range(3)]
+"""Their numbers among the changes."""
+
+
+def _projected(
+    body: KeypointBody,
+    rotations: Float[Tensor, "batch 24 3 3"],
+    shape: Float[Tensor, "batch 10"],
+    camera: WeakPerspectiveCamera,
+) -> tuple[Float[Tensor, "batch keypoints 2"], Float[Tensor, "batch keypoints 2 75"]]:
+    """Keypoints in the crop, and their derivative by the joints' turns, the logarithm of the scale and the camera's offset."""
+    found = keypoint_jacobian(body, rotations, shape)
+    projected = camera.project(found.keypoints)
+    scale = camera.scale[:, None, None, None]
+    by_turn = scale * found.by_turn[:, :, :2]
     by_offset = (scale * torch.eye(2).to(scale)).expand(*by_turn.shape[:2], 2, 2)
-    return torch.cat([by_turn, estimate.keypoints_2d[..., None], by_offset], 3)
+    return projected, torch.cat([by_turn, projected[..., None], by_offset], 3)
 
 
 def _weights(
@@ -156,18 +182,3 @@ def _weights(
     distance_squared = residual.square().sum(-1)
     robust = (1 + distance_squared / OUTLIER_DISTANCE**2) ** -2
     return (confidences / KEYPOINT_DEVIATION).square() * robust
-
-
-def _changed(
-    body: KeypointBody,
-    estimate: Estimate,
-    change: Float[Tensor, "batch 75"],
-    limits: JointLimits | None = None,
-) -> Estimate:
-    rotations = estimate.rotations @ axis_angle_to_matrix(change[:, :72].unflatten(1, (24, 3)))
-    if limits is not None:
-        rotations = limits.within(rotations)
-    scale = estimate.camera.scale * change[:, 72].exp()
-    camera = WeakPerspectiveCamera(scale, estimate.camera.translation + change[:, 73:])
-    joints, keypoints = body(rotations, estimate.shape)
-    return Estimate(rotations, estimate.shape, camera, joints, keypoints, camera.project(keypoints))
