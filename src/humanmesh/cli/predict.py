@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
@@ -204,15 +204,7 @@ def _jobs(arguments: Arguments) -> list[Job]:
     if not paths:
         raise BadInputError("Photos", "none were given", "Give one or more photos, or a folder of them.")
     boxes = _boxes_of(arguments.boxes, paths)
-    taken: set[str] = set()
-    jobs = []
-    for path, some in zip(paths, boxes, strict=True):
-        numbers = itertools.count(2)
-        name = path.stem
-        while name in taken:  # two photos of one name, in two folders or formats
-            name = f"{path.stem}_{next(numbers)}"
-        taken.add(name)
-        jobs.append(Job(path, name, some))
+    jobs = [Job(*job) for job in zip(paths, unique_names(paths), boxes, strict=True)]
     return jobs
 
 
@@ -352,6 +344,18 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     write_png(path, torch.cat(pictures, 2))
 
 
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """What each photo's files are named by: its stem, with a number where a photo of another folder or format has it already."""
+    names: list[str] = []
+    for path in paths:
+        numbers = itertools.count(2)
+        name = path.stem
+        while name in names:
+            name = f"{path.stem}_{next(numbers)}"
+        names.append(name)
+    return names
+
+
 def tell(
     arguments: WriterArguments, results: list[dict[str, Any]], failures: list[Failure], total: int
 ) -> None:
@@ -363,7 +367,7 @@ def tell(
         for result in results:
             print(_sentence(result))
     if failures and total > 1:
-        print(f"humanmesh: {len(failures)} of {total} photos could not be used:", file=sys.stderr)
+        print(f"humanmesh: {len(failures)} of {total} could not be used:", file=sys.stderr)
         for failure in failures:
             print(f"  {failure.error}", file=sys.stderr)
 

@@ -58,6 +58,18 @@ class SeenPerson:
     """Where the photo shows the person; None where that is not known."""
 
 
+@dataclass(frozen=True, eq=False)
+class KnownPoints:
+    """What is known of one person in space."""
+
+    positions: Float[np.ndarray, "keypoints 3"]
+    """Metres."""
+    confidences: Float[np.ndarray, "keypoints"]
+    """0 where a keypoint is not known."""
+    name: str = "Keypoints"
+    """For messages."""
+
+
 class PersonFitter:
     """Fits one body to one keypoint set."""
 
@@ -108,38 +120,46 @@ class PersonFitter:
             results[row] = refined
         return results
 
-    def fit_points(
-        self,
-        positions: Float[np.ndarray, "keypoints 3"],
-        confidences: Float[np.ndarray, "keypoints"],
-        canvas: int,
-        name: str = "Keypoints",
-    ) -> Person | HumanMeshError:
-        """A person through points in space, whose y axis points up or down; stood before a camera of its own.
+    def fit_points(self, known: Sequence[KnownPoints], canvas: int) -> list[Person | HumanMeshError]:
+        """A person through each set of points in space, or why there is none.
+
+        The people stand upright, placed as they are to each other, before one camera.
 
         Args:
-            positions: metres.
-            confidences: 0 where a keypoint is not known.
+            known: of people in one frame of reference, whose y axis points up or down.
             canvas: side of that camera's picture in pixels.
-            name: for messages.
         """
-        points, trust = torch.from_numpy(positions)[None].float(), torch.from_numpy(confidences)[None].float()
-        try:
-            check_keypoints(points, trust, name)
-        except BadInputError as error:
-            return error
-        known = torch.where(trust[..., None] > 0, points, 0.0)
-        found = fit_points(self.fitting, Keypoints3D(known, trust))
+        results: list[Person | HumanMeshError | None] = [None] * len(known)
+        usable = []
+        for row, points in enumerate(known):
+            try:
+                usable.append((row, _keypoints_3d(points)))
+            except BadInputError as error:
+                results[row] = error
+        if not usable:
+            return [error for error in results if error is not None]
+        found = fit_points(self.fitting, joined([points for _, points in usable]))
         camera = centred_camera(canvas, canvas)
-        seen = SeenPerson(
-            np.zeros((len(confidences), 2), np.float32), confidences, camera, (canvas, canvas), name
-        )
-        if bool(found.is_failed.any()):
-            return _failure(seen, float(found.misfit[0]))
-        standing = replace(found, state=_before_camera(found.state))
-        half = canvas / 2
-        whole = torch.tensor([[[half, 0.0, half], [0.0, half, half], [0.0, 0.0, 1.0]]])
-        return self._people([seen], standing, whole)[0]
+        nowhere = np.zeros((known[0].positions.shape[0], 2), np.float32)
+        seen = {
+            row: SeenPerson(nowhere, known[row].confidences, camera, (canvas, canvas), known[row].name)
+            for row, _ in usable
+        }
+        sound = [(place, row) for place, (row, _) in enumerate(usable) if not bool(found.is_failed[place])]
+        for place, (row, _) in enumerate(usable):
+            results[row] = _failure(seen[row], float(found.misfit[place]))
+        if sound:
+            chosen = taken(found, torch.tensor([place for place, _ in sound]))
+            half = canvas / 2
+            whole = torch.tensor([[half, 0.0, half], [0.0, half, half], [0.0, 0.0, 1.0]])
+            people = self._people(
+                [seen[row] for _, row in sound],
+                replace(chosen, state=_before_camera(chosen.state)),
+                whole.expand(len(sound), 3, 3),
+            )
+            for (_, row), person in zip(sound, people, strict=True):
+                results[row] = person
+        return [result for result in results if result is not None]
 
     def _each(
         self,
@@ -254,13 +274,21 @@ def _keypoints(person: SeenPerson) -> Keypoints2D:
     return seen_keypoints(positions, confidences, _camera([person]), person.name)
 
 
+def _keypoints_3d(known: KnownPoints) -> Keypoints3D:
+    points, trust = torch.from_numpy(known.positions)[None].float(), torch.from_numpy(known.confidences)[None]
+    check_keypoints(points, trust.float(), known.name)
+    return Keypoints3D(torch.where(trust[..., None] > 0, points, 0.0), trust.float())
+
+
 def _before_camera(state: BodyState) -> BodyState:
-    """The same bodies, upright where the camera's y axis points down, in its middle and wholly in its view."""
-    points_up = state.root[:, 1, 1] > 0
-    half_turn = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-    root = torch.where(points_up[:, None, None], half_turn @ state.root, state.root)
-    middle = state.translation.new_tensor([0.0, 0.0, _STANDING_DEPTH]).expand_as(state.translation)
-    return replace(state, root=root, translation=middle)
+    """The same bodies, upright where the camera's y axis points down, their middle in its middle and all in its view."""
+    root, place = state.root, state.translation - state.translation.mean(0)
+    if float(root[:, 1, 1].mean()) > 0:
+        half_turn = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+        root, place = half_turn @ root, place @ half_turn
+    nearest, widest = float(place[:, 2].min()), float(place[:, :2].abs().max())
+    depth = _STANDING_DEPTH * (1 + widest) - nearest
+    return replace(state, root=root, translation=place + torch.tensor([0.0, 0.0, depth]))
 
 
 def _box(person: SeenPerson) -> list[list[float]]:
