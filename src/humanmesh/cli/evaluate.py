@@ -34,7 +34,7 @@ class Arguments:
     data: Path
     """Folder (or file) of the data set."""
     weights: Path | None = None
-    """Checkpoint (.safetensors); the bundled weights where None."""
+    """Checkpoint (.safetensors), or "open" for the bundled weights from sources that allow any use; the default ones where None."""
     predictions: Path | None = None
     """Predictions of another system (.npz or .pkl) to measure instead of weights; docs/evaluation.md tells the arrays."""
     unit: Literal["m", "mm"] = "m"
@@ -144,12 +144,11 @@ def _predictions(
 
 def _network(arguments: Arguments) -> "tuple[Predictor, BodyModelData]":
     from humanmesh.evaluation.predictors import NetworkPredictor
-    from humanmesh.files.assets import asset_path
-    from humanmesh.inference import DEFAULT_WEIGHTS, load
+    from humanmesh.files.assets import DEFAULT_WEIGHTS, weights_path
+    from humanmesh.inference import load
 
     recoverer = load(arguments.weights, arguments.body, arguments.device)
-    path = asset_path(DEFAULT_WEIGHTS) if arguments.weights is None else arguments.weights
-    name = _named(path, arguments.body)
+    name = _named(weights_path(arguments.weights or DEFAULT_WEIGHTS), arguments.body)
     return NetworkPredictor(name, recoverer.network, recoverer.body, recoverer.crop_size), recoverer.body.data
 
 

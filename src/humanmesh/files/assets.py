@@ -20,11 +20,18 @@ def asset_path(name: str) -> Path:
     return path
 
 
-BUNDLED_WEIGHTS = ("default",)
-"""Names of the weights that come with the package."""
+DEFAULT_WEIGHTS = "default"
+BUNDLED_WEIGHTS = (DEFAULT_WEIGHTS,)
+"""Names of the weights that come with the package: the best, and those of sources that allow any use alone."""
 
 
 def weights_path(name_or_path: str | Path) -> Path:
     """Path of bundled weights by name, or the path that was given."""
     name = str(name_or_path)
     return asset_path(f"weights_{name}.safetensors") if name in BUNDLED_WEIGHTS else Path(name)
+
+
+def finder_path(weights: str | Path) -> Path:
+    """Path of the finder that goes with weights: the default one was trained on research photos, so that "open" has its own."""
+    name = "weights_finder_open" if str(weights) == "open" else "weights_finder"
+    return asset_path(f"{name}.safetensors")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from humanmesh.errors import BadInputError, MissingAssetError
@@ -22,7 +22,7 @@ def save_finder(path: Path | str, encoder_name: str, encoder: nn.Module, notes: 
         for name, value in encoder.state_dict().items()
     }
     with whole_file(path) as beside:
-        save_file(tensors, beside, {**notes, "format": FINDER_FORMAT, "encoder": encoder_name})
+        beside.write_bytes(save(tensors, {**notes, "format": FINDER_FORMAT, "encoder": encoder_name}))
 
 
 def load_finder(path: Path | str) -> PersonFinder:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from humanmesh.body.priors import PosePrior
 from humanmesh.errors import BadInputError
@@ -25,7 +25,7 @@ def save_pose_prior(path: Path | str, prior: PosePrior) -> None:
         "weights": prior.weights.contiguous(),
     }
     with whole_file(path) as beside:
-        save_file(tensors, beside)
+        beside.write_bytes(save(tensors))
 
 
 def load_pose_prior(path: Path | str | None = None) -> PosePrior:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from humanmesh.body.model import KeypointBody
@@ -149,7 +149,7 @@ def save_lifter(path: Path | str, lifter: Lifter) -> None:
     """Write the weights (.safetensors); whole or not at all."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in lifter.state_dict().items()}
     with whole_file(path) as beside:
-        save_file(tensors, beside, {"format": LIFTING_FORMAT})
+        beside.write_bytes(save(tensors, {"format": LIFTING_FORMAT}))
 
 
 def load_lifter(path: Path | str) -> Lifter:

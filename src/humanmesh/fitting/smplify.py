@@ -47,13 +47,11 @@ FEWEST_KEYPOINTS = 6
 """Known keypoints that a fit needs."""
 DEVIATION = 0.02
 """How far a keypoint with full confidence may be off, in units of half the longer side of the box of the keypoints."""
-OUTLIER = 0.3
-"""Distance in the same unit at which a keypoint's pull has fallen to a quarter."""
-LAST = Stage(Weights(DataWeights(DEVIATION, OUTLIER)), FINE_STEPS, 1)
-"""The last stage of a fit from the mean pose, and the weights under which every fit's misfit is told."""
+TOLD_BY = Weights(DataWeights(DEVIATION, 0.3))
+"""The weights under which every fit's misfit is told."""
 NEAR = Stage(Weights(DataWeights(DEVIATION, 0.2)), MIDDLE.steps, 1)
 NEAREST = Stage(Weights(DataWeights(DEVIATION, 0.1)), FINE_STEPS, 1)
-"""The stages of a fit from an estimate, which is near already: keypoints far from it are rather wrong than far away."""
+"""The last stages, when the body is near already: keypoints far from it are rather wrong than far away."""
 OUTLINE_WEIGHTS = DataWeights(0.04, 0.08)
 """How far outlines may be apart, in the same unit: clothes and hair are no body."""
 OUTLINE_STEPS = 20
@@ -149,10 +147,7 @@ def fit_from(body: FittingBody, keypoints: Keypoints2D, start: BodyState) -> Fit
         candidates = Candidates(
             taken(start, some), torch.arange(len(some)).to(some), torch.zeros_like(known.size)
         )
-        candidates = _unflipped(run_stage(candidates, body, known, NEAR), body, known, NEAR)
-        found = run_stage(candidates, body, known, NEAREST)
-        energy = FittingEnergy(body, known, LAST.weights).quadratic(found.state).energy
-        fits.append(_fit(replace(found, energy=energy), known))
+        fits.append(_finished(candidates, body, known))
     return joined(fits)
 
 
@@ -177,10 +172,9 @@ def fit_outline(
     for some in rows.split(BATCH):
         known = taken(keypoints, some)
         outline = SilhouetteTerm(surface, taken(silhouette, some), known.camera, known.size, OUTLINE_WEIGHTS)
-        with_outline = FittingEnergy(body, known, LAST.weights, (outline,))
+        with_outline = FittingEnergy(body, known, TOLD_BY, (outline,))
         found = minimise(with_outline, taken(start, some), OUTLINE_STEPS).state
-        energy = FittingEnergy(body, known, LAST.weights).quadratic(found).energy
-        fits.append(_fit(Candidates(found, rows[: len(some)], energy), known))
+        fits.append(_told(Candidates(found, rows[: len(some)], known.size), body, known))
     return joined(fits)
 
 
@@ -202,16 +196,16 @@ def _in_batches(work: Callable[..., Fit], keypoints: Keypoints2D | Keypoints3D) 
 
 
 def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D) -> Fit:
-    """The best of the candidates and of their mirrored limbs, fitted to the end."""
-    candidates = _unflipped(candidates, body, keypoints, MIDDLE)
-    return _fit(run_stage(candidates, body, keypoints, LAST), keypoints)
-
-
-def _unflipped(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D, stage: Stage) -> Candidates:
-    """The best of the candidates and of their mirrored limbs."""
+    """Candidates that are near, the best of them and of their mirrored limbs, fitted to the end."""
+    candidates = run_stage(candidates, body, keypoints, NEAR)
     for _ in range(FLIPS):
-        candidates = run_stage(flipped(best_of(candidates, 1), body), body, keypoints, stage)
-    return candidates
+        candidates = run_stage(flipped(best_of(candidates, 1), body), body, keypoints, NEAR)
+    return _told(run_stage(candidates, body, keypoints, NEAREST), body, keypoints)
+
+
+def _told(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D) -> Fit:
+    energy = FittingEnergy(body, keypoints, TOLD_BY).quadratic(candidates.state).energy
+    return _fit(replace(candidates, energy=energy), keypoints)
 
 
 def _fit(candidates: Candidates, keypoints: Keypoints2D | Keypoints3D) -> Fit:

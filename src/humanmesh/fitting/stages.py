@@ -38,7 +38,7 @@ class Stage:
 
 
 RIGID = Stage(Weights(DataWeights(0.1, 1.0), moves_pose=False), 8, 100)
-ROUGH = Stage(Weights(DataWeights(0.05, 1.0)), 12, 4)
+ROUGH = Stage(Weights(DataWeights(0.05, 0.5)), 12, 4)
 MIDDLE = Stage(Weights(DataWeights(0.02, 0.5)), 12, 1)
 FINE_STEPS = 30
 FLIPS = 2
