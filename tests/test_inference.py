@@ -14,7 +14,7 @@ from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import save_checkpoint
 from humanmesh.files.detectors import FoundBoxes
 from humanmesh.files.meshes import WRITERS
-from humanmesh.geometry.cameras import PhotoCamera
+from humanmesh.geometry.cameras import CropPerspectiveCamera, PerspectiveCamera, PhotoCamera, lens_of
 from humanmesh.geometry.crops import apply
 from humanmesh.inference import CONFIRMED_SCORE, POSSIBLE_SCORE, Recoverer, load
 from humanmesh.network import recovery
@@ -91,6 +91,20 @@ def test_from_near_the_photos_camera_sees_nearly_what_the_crops_does(model, phot
     person = model.recover(photo, BOXES)[0]
     gap = np.linalg.norm(person.keypoints_2d("cocoplus19") - weak_keypoints(person), axis=1)
     assert gap.mean() < 3
+
+
+def test_a_network_that_knows_the_photos_camera_sees_what_it_sees(model, photo):
+    """Both projections are one, where the crop has the photo's lens; the fit of one to the other has nothing left to do."""
+    network = copy.deepcopy(model.network)
+    network.lens_slope = 0.25
+    person = Recoverer(network, model.body, None, crop_size=192).recover(photo, BOXES, focal_length=150.0)[1]
+    weak = person.weak_camera
+    photo_from_crop = torch.from_numpy(weak.photo_from_crop[None])
+    lens = lens_of(photo_from_crop, PerspectiveCamera(torch.tensor([150.0]), torch.tensor([[80.0, 60.0]])))
+    camera = CropPerspectiveCamera(torch.tensor([weak.scale]), torch.tensor([weak.translation]), lens)
+    points = torch.from_numpy(person.keypoints_3d("cocoplus19") - person.translation)[None]
+    seen = apply(photo_from_crop, camera.project(points))[0].numpy()
+    np.testing.assert_allclose(person.keypoints_2d("cocoplus19"), seen, atol=0.02)
 
 
 def test_focal_length_is_the_diagonal_unless_given(model, photo):

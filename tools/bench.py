@@ -32,7 +32,7 @@ from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 
 PHOTO = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "photo.jpg"
 NETWORKS = {
-    "mobilenet_v2_fpn, modern, 192 px": RecoveryConfig(refinements=6, lifted_start=True),
+    "mobilenet_v2_fpn, modern, 192 px": RecoveryConfig(refinements=6, lifted_start=True, lens_slope=0.25),
     "resnet50, hmr, 224 px": RecoveryConfig("resnet50", "hmr", "axis_angle", 3, 224),
 }
 

@@ -94,6 +94,9 @@ def main() -> None:
         lambda known: fit_from(people.body, known, start),
         moved(people, wild),
     )
+    lost = report(
+        "two wild, from the mean pose", people, lambda known: fit(people.body, known), moved(people, wild)
+    )
     order = torch.rand(wild.shape[:2], generator=chance).argsort(1)
     shuffled = seen_keypoints(
         exact.positions.gather(1, order[..., None].expand_as(exact.positions)),
@@ -105,7 +108,13 @@ def main() -> None:
         "shuffled, from the network", people, lambda known: fit_from(people.body, known, start), shuffled
     )
     print_failures(
-        {"exact, mean pose": mean, "exact, network": refined, "noisy": rough, "two wild": outliers},
+        {
+            "exact, mean pose": mean,
+            "exact, network": refined,
+            "noisy, network": rough,
+            "two wild, network": outliers,
+            "two wild, mean pose": lost,
+        },
         {"shuffled, mean pose": nonsense, "shuffled, network": astray},
     )
     print_points(people)

@@ -185,7 +185,7 @@ def _step(
 def main(arguments: Arguments) -> None:
     """Teach the start of a network and write the whole of it."""
     checkpoint = load_checkpoint(weights_path(arguments.weights))
-    config = replace(checkpoint.config, lifted_start=True)
+    config = replace(checkpoint.config, lifted_start=True, lens_slope=MODERN.network.lens_slope)
     network = build_recovery(config, load_body_data("anny")).eval()
     network.load_state_dict(checkpoint.state, strict=False)
     network.refinements = 0

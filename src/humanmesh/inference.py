@@ -32,11 +32,14 @@ from humanmesh.files.finders import load_finder
 from humanmesh.files.rig_names import bone_names
 from humanmesh.geometry import crops
 from humanmesh.geometry.cameras import (
+    CropLens,
     PerspectiveCamera,
     PhotoCamera,
     WeakPerspectiveCamera,
     centred_camera,
+    centred_lens,
     default_focal_length,
+    lens_of,
     translation_camera_from_body,
 )
 from humanmesh.geometry.placement import translation_of_best_fit
@@ -242,6 +245,8 @@ class _View:
 
     photo: Float[Tensor, "3 height width"]
     camera: PhotoCamera
+    is_camera_known: bool
+    """False where it is a convention."""
 
 
 @dataclass(frozen=True)
@@ -384,7 +389,7 @@ class Recoverer:
         ]
         given = _one_each("Cameras", cameras, len(photos))
         views = [
-            _View(photo, _camera(photo, focal_length, camera))
+            _View(photo, _camera(photo, focal_length, camera), (focal_length or camera) is not None)
             for photo, camera in zip(photos, given, strict=True)
         ]
         people: list[list[Person]] = [[] for _ in photos]
@@ -495,11 +500,26 @@ class Recoverer:
             ]
             crops_seen = torch.stack(pixels).to(self.device, memory_format=torch.channels_last)
             # Body, camera and refinement leave autocast by themselves and stay in float32.
+            lens = self._lens([views[seen.photos[row]] for row in rows], seen.photo_from_crop[rows])
             with torch.autocast(self.device.type, self.arithmetic, enabled=self.arithmetic != torch.float32):
-                parts.append(_answers(self.network(crops_seen)))
+                parts.append(_answers(self.network(crops_seen, lens)))
         return _Answers(**{
             entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(_Answers)
         })
+
+    def _lens(self, views: list["_View"], photo_from_crop: Float[Tensor, "crops 3 3"]) -> CropLens | None:
+        """The lens of each crop: its photo's where that is known, else the network's own."""
+        slope = self.network.lens_slope
+        if not slope:  # a network that was taught weak perspective
+            return None
+        photos = lens_of(photo_from_crop, _cameras_of(views))
+        known = torch.tensor([view.is_camera_known for view in views])
+        own = centred_lens(slope, photos.slope)
+        lens = CropLens(
+            torch.where(known, photos.slope, own.slope),
+            torch.where(known[:, None], photos.principal_point, own.principal_point),
+        )
+        return lens.to(next(self.network.parameters()))
 
     def _people(
         self,
@@ -510,10 +530,7 @@ class Recoverer:
     ) -> list[Person]:
         _check_answers(answers)
         cameras = [views[number].camera for number in seen.photos]
-        camera = PerspectiveCamera(
-            torch.tensor([one.focal_xy for one in cameras]),
-            torch.tensor([one.principal_point for one in cameras]),
-        )
+        camera = _cameras_of([views[number] for number in seen.photos])
         photo_from_crop = seen.photo_from_crop
         translation = _place(answers, photo_from_crop, camera)
         posed = self.body(answers.rotations.to(self.device), answers.shape.to(self.device))
@@ -630,6 +647,13 @@ def tagged_camera(photo: Photo, width: int, height: int) -> PhotoCamera | None:
     else:
         focal = images.focal_length_of_image(photo) if isinstance(photo, Image.Image) else None
     return None if focal is None else centred_camera(width, height, focal)
+
+
+def _cameras_of(views: list[_View]) -> PerspectiveCamera:
+    return PerspectiveCamera(
+        torch.tensor([view.camera.focal_xy for view in views]),
+        torch.tensor([view.camera.principal_point for view in views]),
+    )
 
 
 def _camera(photo: Tensor, focal_length: float | None, camera: PhotoCamera | None) -> PhotoCamera:

@@ -6,10 +6,13 @@ import torch
 
 from humanmesh.errors import BadInputError
 from humanmesh.geometry.cameras import (
+    CropPerspectiveCamera,
     PerspectiveCamera,
     PhotoCamera,
     WeakPerspectiveCamera,
+    centred_lens,
     default_focal_length,
+    lens_of,
     translation_camera_from_body,
     weak_perspective_of,
 )
@@ -52,6 +55,46 @@ def test_photo_camera_sees_points_of_the_bodys_plane_where_the_crop_does():
     moved = points + translation_camera_from_body(weak, photo_from_crop, photo)[:, None]
     expected = apply(photo_from_crop, weak.project(points))
     torch.testing.assert_close(photo.project(moved), expected, atol=1e-3, rtol=1e-5)
+
+
+def test_a_crop_with_the_photos_lens_sees_every_point_where_the_photos_camera_does():
+    weak = WeakPerspectiveCamera(torch.tensor([0.8, 1.3]), torch.tensor([[0.1, -0.3], [0.0, 0.2]]))
+    photo = PerspectiveCamera(torch.tensor([900.0, 700.0]), torch.tensor([[320.0, 240.0], [100.0, 80.0]]))
+    matrix = crop_from_photo(torch.tensor([[400.0, 100.0], [50.0, 60.0]]), torch.tensor([180.0, 90.0]))
+    photo_from_crop = torch.linalg.inv(matrix)
+    points = torch.tensor([[0.2, -0.7, 0.4], [-0.4, 0.9, -0.6]]).expand(2, -1, -1)
+    moved = points + translation_camera_from_body(weak, photo_from_crop, photo)[:, None]
+    near = CropPerspectiveCamera(weak.scale, weak.translation, lens_of(photo_from_crop, photo))
+    torch.testing.assert_close(near.project(points), apply(matrix, photo.project(moved)))
+
+
+def test_a_lens_without_slope_is_weak_perspective():
+    weak = WeakPerspectiveCamera(torch.tensor([0.8, -1.3]), torch.tensor([[0.1, -0.3], [0.0, 0.2]]))
+    far = CropPerspectiveCamera(weak.scale, weak.translation, centred_lens(0.0, weak.scale))
+    points = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(far.project(points), weak.project(points))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_derivatives_of_projected_points_are_those_of_autograd(slope: float):
+    scale = torch.tensor([0.8, 1.3], dtype=torch.float64)
+    lens = CropPerspectiveCamera(
+        scale, scale.new_tensor([[0.1, -0.3], [0.0, 0.2]]), centred_lens(slope, scale)
+    )
+    points = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda moved: lens.project(moved).sum((0, 1)), points)
+    by_point = jacobian.permute(1, 2, 0, 3)  # (batch, points, 2, 3)
+    found = lens.linearised(points)
+    zero = torch.zeros_like(found.by_xy)
+    torch.testing.assert_close(by_point[..., 0], torch.stack([found.by_xy, zero], 2))
+    torch.testing.assert_close(by_point[..., 1], torch.stack([zero, found.by_xy], 2))
+    torch.testing.assert_close(by_point[..., 2], found.by_depth)
+
+
+def test_a_point_behind_a_near_camera_is_seen_somewhere():
+    scale = torch.tensor([0.9])
+    near = CropPerspectiveCamera(scale, torch.zeros(1, 2), centred_lens(0.5, scale))
+    assert near.project(torch.tensor([[[0.3, 0.5, -9.0]]])).isfinite().all()
 
 
 def test_oblong_pixels_have_two_focal_lengths():

@@ -3,6 +3,7 @@ import torch
 
 from humanmesh.body.model import BodyModel
 from humanmesh.errors import UnknownNameError
+from humanmesh.geometry.cameras import CropLens, CropPerspectiveCamera, centred_lens
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 from made_body import made_body
 
@@ -49,6 +50,22 @@ def test_an_estimate_is_its_own_body_seen_by_its_own_camera() -> None:
         assert torch.allclose(estimate.joints, posed.joints, atol=1e-5)
         assert torch.allclose(estimate.keypoints_3d, keypoints, atol=1e-5)
         assert torch.allclose(estimate.keypoints_2d, scale * (keypoints[..., :2] + offset), atol=1e-5)
+
+
+def test_crops_are_seen_through_the_lens_that_is_given_or_the_networks_own() -> None:
+    looking = network().eval()
+    looking.lens_slope = 0.25
+    lens = CropLens(torch.tensor([0.1, 0.4]), torch.tensor([[0.0, 0.0], [0.3, -0.2]]))
+    for given, used in ((lens, lens), (None, centred_lens(0.25, torch.zeros(2)))):
+        last = looking(crops(), given).last
+        camera = CropPerspectiveCamera(last.camera.scale, last.camera.translation, used)
+        assert torch.allclose(last.keypoints_2d, camera.project(last.keypoints_3d), atol=1e-6)
+
+
+@pytest.mark.parametrize("slope", [-0.1, 1.0])
+def test_a_lens_of_no_camera_is_refused(slope: float) -> None:
+    with pytest.raises(ValueError, match="lens_slope"):
+        RecoveryConfig(lens_slope=slope)
 
 
 def idle_parameters(trained: Recovery) -> set[str]:

@@ -16,7 +16,12 @@ from humanmesh.errors import BadInputError
 from humanmesh.evaluation.cases import Case
 from humanmesh.evaluation.protocols import Protocol
 from humanmesh.geometry import crops
-from humanmesh.geometry.cameras import PerspectiveCamera, WeakPerspectiveCamera, translation_camera_from_body
+from humanmesh.geometry.cameras import (
+    CropPerspectiveCamera,
+    PerspectiveCamera,
+    WeakPerspectiveCamera,
+    translation_camera_from_body,
+)
 from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.render.rasterizer import Fragments, rasterize
@@ -177,13 +182,16 @@ class NetworkPrediction(Prediction):
         return rasterize(self._screen[row : row + 1], self.body.data.faces, height, width)
 
     def view(self, row: int) -> View:
-        """One person's body so far off that perspective vanishes, as the crop's camera has it."""
-        camera = self.output.last.camera
+        """One person's body as the crop's camera has it; so far off that perspective vanishes, where that is weak."""
+        camera, photo_from_crop = self.output.last.camera, self.photo_from_crop[row : row + 1]
         weak = WeakPerspectiveCamera(camera.scale[row : row + 1], camera.translation[row : row + 1])
-        one = torch.ones(1, device=camera.scale.device)
-        lens = PerspectiveCamera(_FAR * one, torch.zeros(1, 2, device=one.device))
-        offset = translation_camera_from_body(weak, self.photo_from_crop[row : row + 1], lens)
-        return View((self.vertices[row] + offset).cpu(), _FAR, (0.0, 0.0))
+        focal, axis = torch.full_like(weak.scale, _FAR), torch.zeros_like(weak.translation)
+        if isinstance(camera, CropPerspectiveCamera):
+            focal = photo_from_crop[:, 0, 0] / camera.lens.slope[row]
+            axis = crops.apply(photo_from_crop, camera.lens.principal_point[row, None, None])[:, 0]
+        offset = translation_camera_from_body(weak, photo_from_crop, PerspectiveCamera(focal, axis))
+        x, y = axis[0].tolist()
+        return View((self.vertices[row] + offset).cpu(), float(focal), (x, y))
 
 
 @dataclass(frozen=True)

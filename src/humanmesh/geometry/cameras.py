@@ -25,7 +25,69 @@ class WeakPerspectiveCamera:
 
     def project(self, points_camera: Float[Tensor, "batch points 3"]) -> Float[Tensor, "batch points 2"]:
         """Crop coordinates, [-1, 1] from edge to edge, x right and y down."""
-        return self.scale[:, None, None] * (points_camera[..., :2] + self.translation[:, None])
+        return self.linearised(points_camera).points_2d
+
+    def linearised(self, points_camera: Float[Tensor, "batch points 3"]) -> "Linearised":
+        """The same with its derivatives by the points."""
+        scale = self.scale[:, None]
+        projected = scale[..., None] * (points_camera[..., :2] + self.translation[:, None])
+        return Linearised(projected, scale.expand(projected.shape[:2]), torch.zeros_like(projected))
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """Projected points, and how they move with the points in space."""
+
+    points_2d: Float[Tensor, "batch points 2"]
+    """Crop coordinates."""
+    by_xy: Float[Tensor, "batch points"]
+    """Crop half-widths per metre in the picture's plane: of x by X and of y by Y."""
+    by_depth: Float[Tensor, "batch points 2"]
+    """Crop half-widths per metre of Z."""
+
+
+@dataclass(frozen=True)
+class CropLens:
+    """How near a camera took the photos of some crops, which decides how much smaller what is farther looks."""
+
+    slope: Float[Tensor, "batch"]
+    """Half the crop's side over the photo's focal length: 0 for a camera infinitely far."""
+    principal_point: Float[Tensor, "batch 2"]
+    """The photo's, in crop coordinates."""
+
+    def to(self, like: Tensor) -> "CropLens":
+        """The same lenses in the type and on the device of a tensor."""
+        return CropLens(self.slope.to(like), self.principal_point.to(like))
+
+
+def centred_lens(slope: float, like: Float[Tensor, "batch *rest"]) -> CropLens:
+    """The same lens for every crop of a batch, its axis through the crop's middle."""
+    return CropLens(like.new_full((len(like),), slope), like.new_zeros(len(like), 2))
+
+
+@dataclass(frozen=True)
+class CropPerspectiveCamera(WeakPerspectiveCamera):
+    """The weak-perspective camera with the perspective of its lens: they agree in the plane through the body's origin.
+
+    The body's origin stands 1 / (scale * slope) metres before it, as `translation_camera_from_body` places it.
+    """
+
+    lens: CropLens
+
+    def linearised(self, points_camera: Float[Tensor, "batch points 3"]) -> Linearised:
+        """Crop coordinates of points with the axes of the camera and the body's origin, and their derivatives."""
+        flat = super().linearised(points_camera)
+        axis = self.lens.principal_point[:, None]
+        change = (self.scale.abs() * self.lens.slope)[:, None]
+        shrinkage = (1 + change * points_camera[..., 2]).clamp_min(_LEAST_SHRINKAGE)
+        from_axis = (flat.points_2d - axis) / shrinkage[..., None]
+        return Linearised(
+            axis + from_axis, flat.by_xy / shrinkage, -from_axis * (change / shrinkage)[..., None]
+        )
+
+
+_LEAST_SHRINKAGE = 0.2
+"""Points nearer than this share of the body's distance are seen as if they stood there."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +191,13 @@ def _half_crop(
     """Half the side of a crop at a depth of one metre, in metres; the quadratic mean of both sides where they differ."""
     slopes_from_crop = photo_from_crop[:, :2, :2] / camera.focal_xy[..., None]
     return (slopes_from_crop.square().sum((1, 2)) / 2).sqrt()
+
+
+def lens_of(photo_from_crop: Float[Tensor, "batch 3 3"], camera: PerspectiveCamera) -> CropLens:
+    """The lens through which crops of photos are seen. Crops are taken to be upright, and pixels to be square."""
+    from_middle = (camera.principal_point - photo_from_crop[:, :2, 2])[..., None]
+    axis = torch.linalg.solve(photo_from_crop[:, :2, :2], from_middle).squeeze(-1)
+    return CropLens(_half_crop(photo_from_crop, camera), axis)
 
 
 def weak_perspective_of(

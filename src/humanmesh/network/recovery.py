@@ -1,6 +1,7 @@
 """The whole network: crop -> encoder -> regressor -> body -> camera."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.errors import UnknownNameError
+from humanmesh.geometry.cameras import CropLens, CropPerspectiveCamera, centred_lens
 from humanmesh.network.encoder import ENCODERS, KEYPOINTS, Encoder, EncoderOutput, build_encoder
 from humanmesh.network.refinement import PoseKnowledge, refine
 from humanmesh.network.regressor import (
@@ -41,6 +43,8 @@ class RecoveryConfig:
     """Gauss-Newton steps toward the heat maps' keypoints after the last round, in eval mode only."""
     lifted_start: bool = False
     """Start the rounds of the modern regressor from a body lifted from the heat maps' keypoints, instead of the mean."""
+    lens_slope: float = 0.0
+    """Perspective in which crops are seen whose camera nobody knows (`geometry.cameras.CropLens`); 0 is the paper's none."""
     person_heads: bool = False
     """Also the maps that find people in a whole photo."""
 
@@ -56,6 +60,8 @@ class RecoveryConfig:
             raise ValueError(f"refinements need heat maps and must not be negative, got {self.refinements}")
         if self.lifted_start and not REGRESSORS[self.regressor].needs_pyramid:
             raise ValueError("a lifted start needs heat maps: the modern regressor")
+        if not 0 <= self.lens_slope < 1:
+            raise ValueError(f"lens_slope must be at least 0 and less than 1, got {self.lens_slope}")
         if self.rounds < 1:
             raise ValueError(f"rounds must be at least 1, got {self.rounds}")
         if self.crop_size < 32 or self.crop_size % 32:
@@ -94,28 +100,38 @@ class Recovery(nn.Module):
         *,
         refinements: int = 0,
         knowledge: PoseKnowledge | None = None,
+        lens_slope: float = 0.0,
     ) -> None:
         super().__init__()
         self.refinements = refinements
+        self.lens_slope = lens_slope
         self.knowledge = knowledge
         self.encoder = encoder
         self.regressor = regressor
         self.body = body
 
-    def forward(self, crops: Float[Tensor, "batch 3 height width"]) -> RecoveryOutput:
-        """Estimates for RGB crops in [0, 1]. Under autocast the body and the camera stay in float32."""
+    def forward(
+        self, crops: Float[Tensor, "batch 3 height width"], lens: CropLens | None = None
+    ) -> RecoveryOutput:
+        """Estimates for RGB crops in [0, 1]. Under autocast the body and the camera stay in float32.
+
+        `lens` tells of the photos' cameras; without it all crops have the network's own.
+        """
         encoded = self.encoder(crops)
         seen = None if encoded.heatmaps is None else read_heatmaps(encoded.heatmaps)
-        rounds = self.regressor(encoded, seen, self.interpret)
+        rounds = self.regressor(encoded, seen, partial(self.interpret, lens=lens))
         if self.refinements and seen is not None and not self.training:
             with torch.autocast(crops.device.type, enabled=False):
                 rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements, self.knowledge))
         return RecoveryOutput(rounds, encoded, seen)
 
-    def interpret(self, state: Float[Tensor, "batch state"]) -> Estimate:
-        """Pose the body of a state and project its keypoints."""
+    def interpret(self, state: Float[Tensor, "batch state"], lens: CropLens | None = None) -> Estimate:
+        """Pose the body of a state and project its keypoints, without a lens by the network's own."""
         with torch.autocast(state.device.type, enabled=False):
             rotations, shape, camera = self.regressor.state.read(state)
+            if lens is not None or self.lens_slope:
+                lens = centred_lens(self.lens_slope, shape) if lens is None else lens
+                camera = CropPerspectiveCamera(camera.scale, camera.translation, lens)
             joints, keypoints = self.body(rotations, shape)
             return Estimate(rotations, shape, camera, joints, keypoints, camera.project(keypoints))
 
@@ -141,4 +157,11 @@ def build_recovery(
     body = KeypointBody(body_data, KEYPOINTS.name)
     options = {"lifted_start": True} if config.lifted_start else {}
     iterations = regressor(state, encoder.channels, rounds=config.rounds, **options)
-    return Recovery(encoder, iterations, body, refinements=config.refinements, knowledge=knowledge)
+    return Recovery(
+        encoder,
+        iterations,
+        body,
+        refinements=config.refinements,
+        knowledge=knowledge,
+        lens_slope=config.lens_slope,
+    )

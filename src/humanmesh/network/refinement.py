@@ -13,7 +13,7 @@ turns in the picture's plane, which keypoints show, more than turns in depth (d'
 body would lean or crouch to make up for a limb that is longer than the person's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -123,8 +123,9 @@ def _changed(
     estimate: Estimate, change: Float[Tensor, "batch 75"]
 ) -> tuple[Float[Tensor, "batch 24 3 3"], WeakPerspectiveCamera]:
     rotations = estimate.rotations @ axis_angle_to_matrix(change[:, :72].unflatten(1, (24, 3)))
-    scale = estimate.camera.scale * change[:, 72].exp()
-    return rotations, WeakPerspectiveCamera(scale, estimate.camera.translation + change[:, 73:])
+    camera = estimate.camera
+    scale, translation = camera.scale * change[:, 72].exp(), camera.translation + change[:, 73:]
+    return rotations, replace(camera, scale=scale, translation=translation)
 
 
 def _pull_to_likely_poses(
@@ -168,11 +169,12 @@ def _projected(
 ) -> tuple[Float[Tensor, "batch keypoints 2"], Float[Tensor, "batch keypoints 2 75"]]:
     """Keypoints in the crop, and their derivative by the joints' turns, the logarithm of the scale and the camera's offset."""
     found = keypoint_jacobian(body, rotations, shape)
-    projected = camera.project(found.keypoints)
-    scale = camera.scale[:, None, None, None]
-    by_turn = scale * found.by_turn[:, :, :2]
-    by_offset = (scale * torch.eye(2).to(scale)).expand(*by_turn.shape[:2], 2, 2)
-    return projected, torch.cat([by_turn, projected[..., None], by_offset], 3)
+    seen = camera.linearised(found.keypoints)
+    by_turn = seen.by_xy[..., None, None] * found.by_turn[:, :, :2]
+    by_turn = torch.addcmul(by_turn, seen.by_depth[..., None], found.by_turn[:, :, 2:])
+    by_scale = seen.points_2d * (seen.by_xy / camera.scale[:, None])[..., None]
+    by_offset = seen.by_xy[..., None, None] * torch.eye(2).to(by_turn)
+    return seen.points_2d, torch.cat([by_turn, by_scale[..., None], by_offset], 3)
 
 
 def _weights(

@@ -288,7 +288,7 @@ class ModernRegressor(nn.Module):
         estimates = []
         if self.start is None:
             state = self.state.mean.expand(batch, -1)
-            projected = interpret(self.state.mean[None].detach()).keypoints_2d.expand(batch, -1, -1)
+            projected = interpret(state.detach()).keypoints_2d
         else:
             state = self.start(seen, self.state.mean)
             estimates.append(interpret(state))
