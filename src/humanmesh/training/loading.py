@@ -1,5 +1,6 @@
 """Batches read ahead of the training by other processes, whose failures come back as sentences."""
 
+import multiprocessing
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,10 +62,17 @@ def numbered_batches(mixture: Mixture, start: int, loaders: int = 1) -> Iterator
         try:
             batch = next(arriving)
         except (OSError, EOFError) as error:  # what cannot be read arrives as a value: this is the connection
+            _await_the_dead()
             raise _failed(f"its connection broke ({error or 'it ended'})") from error
         if isinstance(batch, _Unreadable):
             raise UnreadableBatchError(batch.message)
         yield batch
+
+
+def _await_the_dead() -> None:
+    """A broken connection is seen before its process is dead: the DataLoader's word of it would come in its clean-up."""
+    for process in multiprocessing.active_children():
+        process.join(1.0)
 
 
 @contextmanager
