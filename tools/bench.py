@@ -29,10 +29,11 @@ from humanmesh.files.body_models import load_body_data
 from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.inference import PRECISIONS
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
+from humanmesh.training.config import MODERN
 
 PHOTO = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "photo.jpg"
 NETWORKS = {
-    "mobilenet_v2_fpn, modern, 192 px": RecoveryConfig(refinements=6, lifted_start=True, lens_slope=0.25),
+    "mobilenet_v2_fpn, modern, 192 px": MODERN.network,
     "resnet50, hmr, 224 px": RecoveryConfig("resnet50", "hmr", "axis_angle", 3, 224),
 }
 

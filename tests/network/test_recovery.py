@@ -4,6 +4,7 @@ import torch
 from humanmesh.body.model import BodyModel
 from humanmesh.errors import UnknownNameError
 from humanmesh.geometry.cameras import CropLens, CropPerspectiveCamera, centred_lens
+from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 from made_body import made_body
 
@@ -60,6 +61,20 @@ def test_crops_are_seen_through_the_lens_that_is_given_or_the_networks_own() -> 
         last = looking(crops(), given).last
         camera = CropPerspectiveCamera(last.camera.scale, last.camera.translation, used)
         assert torch.allclose(last.keypoints_2d, camera.project(last.keypoints_3d), atol=1e-6)
+
+
+def test_heat_maps_of_a_mirrored_crop_are_the_mirrored_heat_maps() -> None:
+    looking = network().eval()
+    looking.mirrored = True
+    output, mirrored = looking(crops()), looking(crops().flip(-1))
+    expected = output.encoded.heatmaps.flip(-1)[:, list(KEYPOINTS.mirror)]
+    assert torch.allclose(mirrored.encoded.heatmaps, expected, atol=1e-5)
+    assert torch.equal(output.encoded.features, network().eval()(crops()).encoded.features)
+
+
+def test_only_heat_maps_are_averaged_with_their_mirror() -> None:
+    with pytest.raises(ValueError, match="mirrored"):
+        RecoveryConfig("resnet50", "hmr", "axis_angle", mirrored=True)
 
 
 @pytest.mark.parametrize("slope", [-0.1, 1.0])

@@ -1,6 +1,6 @@
 """The whole network: crop -> encoder -> regressor -> body -> camera."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import torch
@@ -43,6 +43,8 @@ class RecoveryConfig:
     """Gauss-Newton steps toward the heat maps' keypoints after the last round, in eval mode only."""
     lifted_start: bool = False
     """Start the rounds of the modern regressor from a body lifted from the heat maps' keypoints, instead of the mean."""
+    mirrored: bool = False
+    """Average the heat maps with those of the mirrored crop, in eval mode only."""
     lens_slope: float = 0.0
     """Perspective in which crops are seen whose camera nobody knows (`geometry.cameras.CropLens`); 0 is the paper's none."""
     person_heads: bool = False
@@ -58,6 +60,8 @@ class RecoveryConfig:
                 raise UnknownNameError(kind, name, list(known))
         if self.refinements < 0 or (self.refinements and not REGRESSORS[self.regressor].needs_pyramid):
             raise ValueError(f"refinements need heat maps and must not be negative, got {self.refinements}")
+        if self.mirrored and not REGRESSORS[self.regressor].needs_pyramid:
+            raise ValueError("mirrored needs heat maps")
         if self.lifted_start and not REGRESSORS[self.regressor].needs_pyramid:
             raise ValueError("a lifted start needs heat maps: the modern regressor")
         if not 0 <= self.lens_slope < 1:
@@ -99,11 +103,13 @@ class Recovery(nn.Module):
         body: KeypointBody,
         *,
         refinements: int = 0,
+        mirrored: bool = False,
         knowledge: PoseKnowledge | None = None,
         lens_slope: float = 0.0,
     ) -> None:
         super().__init__()
         self.refinements = refinements
+        self.mirrored = mirrored
         self.lens_slope = lens_slope
         self.knowledge = knowledge
         self.encoder = encoder
@@ -117,7 +123,11 @@ class Recovery(nn.Module):
 
         `lens` tells of the photos' cameras; without it all crops have the network's own.
         """
-        encoded = self.encoder(crops)
+        encoded = (
+            _encoded_twice(self.encoder, crops)
+            if self.mirrored and not self.training
+            else self.encoder(crops)
+        )
         seen = None if encoded.heatmaps is None else read_heatmaps(encoded.heatmaps)
         rounds = self.regressor(encoded, seen, partial(self.interpret, lens=lens))
         if self.refinements and seen is not None and not self.training:
@@ -134,6 +144,18 @@ class Recovery(nn.Module):
                 camera = CropPerspectiveCamera(camera.scale, camera.translation, lens)
             joints, keypoints = self.body(rotations, shape)
             return Estimate(rotations, shape, camera, joints, keypoints, camera.project(keypoints))
+
+
+def _encoded_twice(encoder: Encoder, crops: Float[Tensor, "batch 3 height width"]) -> EncoderOutput:
+    """The crops' encoding, its heat maps averaged with those of the mirrored crops."""
+    both = encoder(torch.cat([crops, crops.flip(-1)]))
+    assert both.heatmaps is not None, "RecoveryConfig asks for heat maps"
+    heatmaps, mirrored = both.heatmaps.chunk(2)
+    outputs = {field.name: getattr(both, field.name) for field in fields(both)}
+    encoded = EncoderOutput(**{
+        name: None if output is None else output[: len(crops)] for name, output in outputs.items()
+    })
+    return replace(encoded, heatmaps=(heatmaps + mirrored.flip(-1)[:, list(KEYPOINTS.mirror)]) / 2)
 
 
 def build_recovery(
@@ -162,6 +184,7 @@ def build_recovery(
         iterations,
         body,
         refinements=config.refinements,
+        mirrored=config.mirrored,
         knowledge=knowledge,
         lens_slope=config.lens_slope,
     )

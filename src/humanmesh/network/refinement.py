@@ -40,7 +40,7 @@ STEP_LENGTH = 0.7
 """Share of each Gauss-Newton step that is gone: whole ones overshoot where the weights change."""
 _LIMIT_DEVIATION = 0.05
 """eta, radians."""
-_PRIOR_SHARE = 0.5
+_PRIOR_SHARE = 0.3
 """w: the heat maps' keypoints hang together, so that they know less than as many independent ones would."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
@@ -93,7 +93,7 @@ def refine(
         body: joints and keypoints, as in `Recovery`.
         estimate: where to start.
         seen: where the keypoints are, with confidences.
-        steps: 4 bring it near enough to convergence, 6 where limits hold it.
+        steps: 4 bring it near enough to convergence.
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))

@@ -125,7 +125,15 @@ HMR = TrainConfig(
 
 MODERN = TrainConfig(
     network=RecoveryConfig(
-        "mobilenet_v2_fpn", "modern", "6d", 3, 192, refinements=6, lifted_start=True, lens_slope=0.25
+        "mobilenet_v2_fpn",
+        "modern",
+        "6d",
+        3,
+        192,
+        refinements=4,
+        mirrored=True,
+        lifted_start=True,
+        lens_slope=0.25,
     ),
     losses=LossWeights(
         parameters=0.0,

@@ -163,7 +163,7 @@ def _network(config: TrainConfig, session: SessionConfig) -> Recovery:
 def _network_config(config: TrainConfig, session: SessionConfig) -> RecoveryConfig:
     """The network as the run's own weights, or those that it starts from, describe it.
 
-    It must be the configured one but for the refinements and the lens, which are no part of the weights.
+    It must be the configured one but for what is no part of the weights.
     """
     own = session.out / WEIGHTS
     if session.resume and own.is_file():
@@ -174,7 +174,8 @@ def _network_config(config: TrainConfig, session: SessionConfig) -> RecoveryConf
         return config.network
     found = load_checkpoint(path).config
     asked = config.network
-    if replace(found, refinements=asked.refinements, lens_slope=asked.lens_slope) != asked:
+    apart = {name: getattr(asked, name) for name in ("refinements", "mirrored", "lens_slope")}
+    if replace(found, **apart) != asked:
         raise BadInputError(
             f"weights {path}",
             f"made for {found}",
