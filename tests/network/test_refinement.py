@@ -18,6 +18,7 @@ from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean
 BODY = KeypointBody(load_body_data("anny"), "cocoplus19")
 KNOWLEDGE = bundled_pose_knowledge()
 LEFT_SHOULDER = 16
+LEFT_KNEE = 4
 
 
 def estimate_of(pose: torch.Tensor, scale: float = 0.9, slope: float = 0.0) -> Estimate:
@@ -122,6 +123,17 @@ def test_keypoints_that_ask_for_a_broken_knee_do_not_get_one():
     assert limits.broken(free.rotations).any()
     assert not limits.broken(held.rotations).any()
     assert error(held, wanted) < error(start, wanted)
+
+
+@pytest.mark.parametrize(("bent", "least", "most"), [(15.0, 3.0, 11.0), (90.0, 75.0, 95.0)])
+def test_knees_that_bend_a_little_come_straight_and_bent_ones_stay(bent: float, least: float, most: float):
+    pose = default_mean_pose()
+    pose[[LEFT_KNEE, LEFT_KNEE + 1], 0] = math.radians(bent)
+    start = estimate_of(pose)
+    found = refine(BODY, start, seen_at(start.keypoints_2d, confidence=0.05), 4, KNOWLEDGE)
+    flexion = matrix_to_axis_angle(found.rotations[0, [LEFT_KNEE, LEFT_KNEE + 1]])[:, 0].rad2deg()
+    assert (flexion > least).all()
+    assert (flexion < most).all()
 
 
 def test_between_two_poses_that_look_alike_the_likelier_one_is_taken():

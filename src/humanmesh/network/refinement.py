@@ -3,16 +3,19 @@
 The regressor knows what bodies do; the heat maps know where joints are. The steps minimise
 
     sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_i |d_i'|^2 / tau_i^2  +  w E(pose)  +  sum_i |e_i|^2 / eta^2
+        +  sum_knees  rho(f - f_0) / kappa^2
 
 over small rotations d of the joints (radians, each in its own frame) and a change of the camera, with projected keypoints x,
 heat-map keypoints h and their confidences c, and the Geman-McClure function rho, so that one wrong keypoint pulls little.
 E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
-(`body.joint_limits`); what still lies beyond them at the end is turned back. The shape stays. tau says how far the
+(`body.joint_limits`); what still lies beyond them at the end is turned back. f is how far a knee is bent: people who stand
+lock their knees, which no Gaussian says, while the pull on knees that are clearly bent fades. The shape stays. tau says how far the
 regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
 turns in the picture's plane, which keypoints show, more than turns in depth (d' is d in the camera's axes), by which a
 body would lean or crouch to make up for a limb that is longer than the person's.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,6 +45,12 @@ _LIMIT_DEVIATION = 0.05
 """eta, radians."""
 _PRIOR_SHARE = 0.3
 """w: the heat maps' keypoints hang together, so that they know less than as many independent ones would."""
+_STANDING_FLEXION = math.radians(5)
+"""f_0, of a knee that carries its person."""
+_STANDING_DEVIATION = math.radians(10)
+"""kappa."""
+_CLEARLY_BENT = math.radians(25)
+"""Radians from f_0 at which the pull on a knee has fallen to a quarter."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 
@@ -64,6 +73,8 @@ def _deviations(joint: str) -> tuple[float, float]:
         return 0.5, 0.05
     if joint in _SPINE:
         return 0.3, 0.05
+    if joint.endswith("hip"):
+        return 0.9, 0.2
     return (0.9, 0.3) if joint.endswith(_LIMBS) else (0.2, 0.05)
 
 
@@ -111,6 +122,7 @@ def refine(
         if knowledge is not None and prior is not None:
             _pull_within(knowledge.limits, rotations, normal, slope)
             _pull_to_likely_poses(prior, rotations, normal, slope)
+            _pull_to_straight_knees(rotations, normal, slope)
         change = change - STEP_LENGTH * torch.linalg.solve(normal, slope).squeeze(2)
     rotations, camera = _changed(estimate, change)
     if knowledge is not None:
@@ -142,6 +154,26 @@ def _pull_to_likely_poses(
     by_turn = (inverse_right_jacobian(pose).mT @ factor).flatten(1, 2)  # (batch, turns, residuals)
     slope[:, 3:72] += _PRIOR_SHARE * (by_turn @ residual[..., None])
     normal[:, 3:72, 3:72] += _PRIOR_SHARE * (by_turn @ by_turn.mT)
+
+
+def _pull_to_straight_knees(
+    rotations: Float[Tensor, "batch 24 3 3"],
+    normal: Float[Tensor, "batch 75 75"],
+    slope: Float[Tensor, "batch 75 1"],
+) -> None:
+    """Add the cost of knees that are bent a little to the normal equations."""
+    knees = matrix_to_axis_angle(rotations[:, _KNEES])
+    excess = knees[..., 0] - _STANDING_FLEXION
+    weights = (1 + (excess / _CLEARLY_BENT).square()) ** -2 / _STANDING_DEVIATION**2
+    by_turn = inverse_right_jacobian(knees)[..., 0, :]
+    for number, knee in enumerate(_KNEES):
+        turns, direction = slice(3 * knee, 3 * knee + 3), by_turn[:, number, :, None]
+        weighted = weights[:, number, None, None] * direction
+        slope[:, turns] += weighted * excess[:, number, None, None]
+        normal[:, turns, turns] += weighted @ direction.mT
+
+
+_KNEES = [SMPL_24.index[f"{side}_knee"] for side in ("left", "right")]
 
 
 def _pull_within(
