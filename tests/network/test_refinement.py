@@ -130,10 +130,29 @@ def test_knees_that_bend_a_little_come_straight_and_bent_ones_stay(bent: float, 
     pose = default_mean_pose()
     pose[[LEFT_KNEE, LEFT_KNEE + 1], 0] = math.radians(bent)
     start = estimate_of(pose)
-    found = refine(BODY, start, seen_at(start.keypoints_2d, confidence=0.05), 4, KNOWLEDGE)
+    found = refine(BODY, start, seen_at(start.keypoints_2d, confidence=0.12), 4, KNOWLEDGE)
     flexion = matrix_to_axis_angle(found.rotations[0, [LEFT_KNEE, LEFT_KNEE + 1]])[:, 0].rad2deg()
     assert (flexion > least).all()
     assert (flexion < most).all()
+
+
+@pytest.mark.parametrize(("confidence", "least", "most"), [(0.05, 0.0, 12.0), (0.5, 60.0, 90.0)])
+def test_legs_that_the_photo_cuts_off_stand(confidence: float, least: float, most: float):
+    pose = default_mean_pose()
+    pose[[LEFT_KNEE - 3, LEFT_KNEE - 2], 0] = math.radians(-80)
+    pose[[LEFT_KNEE, LEFT_KNEE + 1], 0] = math.radians(80)
+    start = estimate_of(pose)
+    seen = seen_at(start.keypoints_2d)
+    legs = [COCOPLUS_19.index[f"{side}_{joint}"] for side in ("left", "right") for joint in ("knee", "ankle")]
+    seen.confidences[:, legs] = confidence
+    found = refine(BODY, start, seen, 4, KNOWLEDGE)
+    bent = (
+        matrix_to_axis_angle(found.rotations[0, LEFT_KNEE - 3 : LEFT_KNEE + 2])
+        .norm(dim=1)
+        .rad2deg()[[0, 1, 3, 4]]
+    )
+    assert (bent >= least).all()
+    assert (bent <= most).all()
 
 
 def test_between_two_poses_that_look_alike_the_likelier_one_is_taken():

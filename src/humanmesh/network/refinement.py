@@ -13,6 +13,9 @@ lock their knees, which no Gaussian says, while the pull on knees that are clear
 regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
 turns in the picture's plane, which keypoints show, more than turns in depth (d' is d in the camera's axes), by which a
 body would lean or crouch to make up for a limb that is longer than the person's.
+
+Legs that the photo cuts off are straightened first: the regressor, which reads keypoints of them off empty heat maps, would
+make their people sit.
 """
 
 import math
@@ -33,7 +36,8 @@ from humanmesh.geometry.rotations import (
     inverse_right_jacobian,
     matrix_to_axis_angle,
 )
-from humanmesh.network.regressor import Estimate, HeatmapKeypoints
+from humanmesh.network.encoder import KEYPOINTS
+from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
 
 KEYPOINT_DEVIATION = 0.02
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
@@ -45,6 +49,9 @@ _LIMIT_DEVIATION = 0.05
 """eta, radians."""
 _PRIOR_SHARE = 0.3
 """w: the heat maps' keypoints hang together, so that they know less than as many independent ones would."""
+_UNSEEN, _SEEN = 0.08, 0.12
+"""Confidences of the surer of a leg's knee and ankle: at most the first where the photo cuts the leg off (6 of 6 legs of 200 in the
+exercises, none that is in the photo), at least the second nearly everywhere else."""
 _STANDING_FLEXION = math.radians(5)
 """f_0, of a knee that carries its person."""
 _STANDING_DEVIATION = math.radians(10)
@@ -107,6 +114,8 @@ def refine(
         steps: 4 bring it near enough to convergence.
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
+    if knowledge is not None:
+        estimate = replace(estimate, rotations=_with_unseen_legs_straight(estimate.rotations, seen))
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world)
     prior = None if knowledge is None else knowledge.prior.to(estimate.shape)
@@ -129,6 +138,30 @@ def refine(
         rotations = knowledge.limits.within(rotations)
     joints, keypoints = body(rotations, estimate.shape)
     return Estimate(rotations, estimate.shape, camera, joints, keypoints, camera.project(keypoints))
+
+
+def _with_unseen_legs_straight(
+    rotations: Float[Tensor, "batch 24 3 3"], seen: HeatmapKeypoints
+) -> Float[Tensor, "batch 24 3 3"]:
+    """Legs of which no heat map shows the knee or the ankle, turned to the mean pose's."""
+    surest = seen.confidences[:, _LEG_KEYPOINTS].amax(2)
+    unseen = ((_SEEN - surest) / (_SEEN - _UNSEEN)).clamp(0, 1)
+    if not unseen.any():
+        return rotations
+    straight = axis_angle_to_matrix(default_mean_pose().to(rotations)[_LEGS])
+    turns = matrix_to_axis_angle(rotations[:, _LEGS].mT @ straight)
+    changed = rotations.clone()
+    changed[:, _LEGS] = rotations[:, _LEGS] @ axis_angle_to_matrix(unseen[..., None, None] * turns)
+    return changed
+
+
+_SIDES = ("left", "right")
+_LEGS = torch.tensor([
+    [SMPL_24.index[f"{side}_{joint}"] for joint in ("hip", "knee", "ankle")] for side in _SIDES
+])
+_LEG_KEYPOINTS = torch.tensor([
+    [KEYPOINTS.index[f"{side}_{joint}"] for joint in ("knee", "ankle")] for side in _SIDES
+])
 
 
 def _changed(
@@ -173,7 +206,7 @@ def _pull_to_straight_knees(
         normal[:, turns, turns] += weighted @ direction.mT
 
 
-_KNEES = [SMPL_24.index[f"{side}_knee"] for side in ("left", "right")]
+_KNEES = [SMPL_24.index[f"{side}_knee"] for side in _SIDES]
 
 
 def _pull_within(
