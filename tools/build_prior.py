@@ -1,6 +1,6 @@
 """Make `assets/pose_prior.safetensors`: a mixture of Gaussians over poses of motion capture.
 
-    humanmesh data motion ... --knee-offset 20 --out motion.npz
+    humanmesh data motion ... --out motion.npz
     python tools/build_prior.py motion.npz
 
 Each action counts alike, every pose also mirrored; clips of the benchmark (`is_held_out`) take no part.

@@ -67,6 +67,15 @@ def test_matrices_kept_as_int8_are_right_to_half_a_step_of_their_channel(tmp_pat
     assert bool(((found["kernel"] - matrix).abs() <= half_step * 1.0001).all())
 
 
+def test_kernels_may_be_kept_finer_than_matrices(tmp_path: Path) -> None:
+    state = {"kernel": torch.rand(2, 2, 3, 3), "matrix": torch.rand(4, 4), "bias": torch.rand(4)}
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, CONFIG, state, matrix_dtype=torch.int8, kernel_dtype=torch.float16)
+    kept = {name: value.dtype for name, value in load_file(path).items()}
+    assert (kept["kernel"], kept["matrix"], kept["bias"]) == (torch.float16, torch.int8, torch.float32)
+    assert torch.equal(load_checkpoint(path).state["kernel"], state["kernel"].half().float())
+
+
 def test_the_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:
     network = build_recovery(CONFIG, made_body()).eval()
     save_checkpoint(tmp_path / "a.safetensors", CONFIG, network.state_dict())

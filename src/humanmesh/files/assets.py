@@ -21,7 +21,7 @@ def asset_path(name: str) -> Path:
 
 
 DEFAULT_WEIGHTS = "default"
-BUNDLED_WEIGHTS = (DEFAULT_WEIGHTS,)
+BUNDLED_WEIGHTS = (DEFAULT_WEIGHTS, "open")
 """Names of the weights that come with the package: the best, and those of sources that allow any use alone."""
 
 

@@ -42,6 +42,7 @@ def save_checkpoint(
     state: dict[str, Tensor],
     *,
     matrix_dtype: torch.dtype = torch.float32,
+    kernel_dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
     """Write a network's state dict with its configuration; the file is there whole or not at all.
@@ -50,20 +51,22 @@ def save_checkpoint(
         path: a .safetensors file.
         config: what `state` belongs to.
         state: `Recovery.state_dict()`.
-        matrix_dtype: type of kernels and matrices on disk; float16 halves the file, int8 quarters it: each output channel is
+        matrix_dtype: type of matrices on disk; float16 halves the file, int8 quarters it: each output channel is
             then rounded to 255 steps of its own. Vectors (biases, the mean state, statistics of normalisation layers)
             keep their type.
+        kernel_dtype: the same for the kernels of convolutions, whose rounding costs more; `matrix_dtype` where it is None.
         notes: anything worth knowing later: data, steps, licence.
     """
     tensors = {}
     for name, value in state.items():
         kept = value.detach().cpu()
+        dtype = kernel_dtype if kept.dim() == 4 and kernel_dtype is not None else matrix_dtype
         if not kept.is_floating_point() or kept.dim() < 2:
             tensors[name] = kept.contiguous()
-        elif matrix_dtype == torch.int8:
+        elif dtype == torch.int8:
             tensors[name], tensors[name + _STEPS] = _in_steps(kept)
         else:
-            tensors[name] = kept.to(matrix_dtype).contiguous()
+            tensors[name] = kept.to(dtype).contiguous()
     metadata = {
         "format": CHECKPOINT_FORMAT,
         "config": json.dumps(asdict(config)),

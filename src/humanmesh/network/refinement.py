@@ -52,11 +52,11 @@ _PRIOR_SHARE = 0.3
 _UNSEEN, _SEEN = 0.08, 0.12
 """Confidences of the surer of a leg's knee and ankle: at most the first where the photo cuts the leg off (6 of 6 legs of 200 in the
 exercises, none that is in the photo), at least the second nearly everywhere else."""
-_STANDING_FLEXION = math.radians(5)
+_STANDING_FLEXION = math.radians(3)
 """f_0, of a knee that carries its person."""
-_STANDING_DEVIATION = math.radians(10)
+_STANDING_DEVIATION = math.radians(8)
 """kappa."""
-_CLEARLY_BENT = math.radians(25)
+_CLEARLY_BENT = math.radians(20)
 """Radians from f_0 at which the pull on a knee has fallen to a quarter."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
