@@ -57,9 +57,8 @@ def test_our_own_mistake_stays_a_traceback():
         read_all(BrokenSource(raiser(RuntimeError("ours"))))
 
 
-@pytest.mark.filterwarnings(
-    "ignore:unclosed file:ResourceWarning"
-)  # torch's, where the signal comes amid its checks
+# The file is torch's, where the signal comes amid its checks.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_a_reader_that_dies_is_one_sentence_and_no_hang():
     broken = BrokenSource(lambda: os.kill(os.getpid(), signal.SIGKILL))
     with (

@@ -1,6 +1,6 @@
 """The whole network: crop -> encoder -> regressor -> body -> camera."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 
 import torch
@@ -152,10 +152,11 @@ def _encoded_twice(encoder: Encoder, crops: Float[Tensor, "batch 3 height width"
     assert both.heatmaps is not None, "RecoveryConfig asks for heat maps"
     heatmaps, mirrored = both.heatmaps.chunk(2)
     outputs = {field.name: getattr(both, field.name) for field in fields(both)}
-    encoded = EncoderOutput(**{
-        name: None if output is None else output[: len(crops)] for name, output in outputs.items()
+    outputs = {name: None if output is None else output[: len(crops)] for name, output in outputs.items()}
+    return EncoderOutput(**{
+        **outputs,
+        "heatmaps": (heatmaps + mirrored.flip(-1)[:, list(KEYPOINTS.mirror)]) / 2,
     })
-    return replace(encoded, heatmaps=(heatmaps + mirrored.flip(-1)[:, list(KEYPOINTS.mirror)]) / 2)
 
 
 def build_recovery(

@@ -70,7 +70,7 @@ class PoseKnowledge:
     prior: PosePrior
 
 
-_LIMBS = ("hip", "knee", "shoulder", "elbow")
+_LIMBS = ("knee", "shoulder", "elbow")
 _SPINE = ("spine1", "spine2", "spine3", "neck", "head")
 
 

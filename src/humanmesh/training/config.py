@@ -124,17 +124,7 @@ HMR = TrainConfig(
 """The paper's numbers (Kanazawa et al. 2018 and the authors' training script)."""
 
 MODERN = TrainConfig(
-    network=RecoveryConfig(
-        "mobilenet_v2_fpn",
-        "modern",
-        "6d",
-        3,
-        192,
-        refinements=4,
-        mirrored=True,
-        lifted_start=True,
-        lens_slope=0.25,
-    ),
+    network=RecoveryConfig(refinements=4, mirrored=True, lifted_start=True, lens_slope=0.25),
     losses=LossWeights(
         parameters=0.0,
         rotations=20.0,
