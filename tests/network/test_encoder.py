@@ -85,6 +85,15 @@ def test_trunks_have_the_published_numbers_of_parameters() -> None:
     assert parameters(build_encoder("mobilenet_v2_fpn", pyramid=False)) == 2_257_984 - 3 * 17_056
 
 
+def test_a_wider_mobilenet_has_the_published_channels() -> None:
+    # Keras' MobileNetV2 with alpha 1.4; MoveNet Thunder's last block has 560, as tools/movenet_from_tfjs.py finds.
+    encoder = MobileNetV2(1.4, pyramid=False)
+    outputs = [block.project.out_channels for block in encoder.blocks]
+    assert encoder.stem.out_channels == 48
+    assert [outputs[number] for number in (0, 1, 3, 6, 10, 13, 16)] == [24, 32, 48, 88, 136, 224, 448]
+    assert MobileNetV2(1.75).blocks[16].get_submodule("project").out_channels == 560
+
+
 def test_bottlenecks_stride_in_the_three_by_three_convolution() -> None:
     encoder = build_encoder("resnet50", pyramid=False)
     assert encoder.get_submodule("layer2.0.conv1").stride == (1, 1)
@@ -101,7 +110,7 @@ def test_a_grey_of_imagenets_mean_enters_a_resnet_as_zero() -> None:
 
 
 def test_an_unknown_encoder_is_named_with_those_that_exist() -> None:
-    with pytest.raises(UnknownNameError, match="mobilenet_v2_fpn, resnet18, resnet50"):
+    with pytest.raises(UnknownNameError, match="mobilenet_v2_175_fpn, mobilenet_v2_fpn, resnet18, resnet50"):
         build_encoder("vgg")
 
 

@@ -167,23 +167,34 @@ _MOBILENET_TAPS = (2, 5, 9)
 """Blocks whose outputs feed the pyramid: strides 4, 8 and 16."""
 
 
+def _widened(channels: int, width: float) -> int:
+    """The nearest multiple of 8 (Sandler et al. 2018, the authors' code), never less than nine tenths of what was asked."""
+    asked = channels * width
+    nearest = int(asked + 4) // 8 * 8
+    return nearest if nearest >= 0.9 * asked else nearest + 8
+
+
 class MobileNetV2(Encoder):
-    """MobileNetV2 1.0 without normalisation layers: they are folded into the convolutions."""
+    """MobileNetV2 without normalisation layers: they are folded into the convolutions. `width` multiplies its channels."""
 
     channels = 1280
 
-    def __init__(self, *, pyramid: bool = True, person_heads: bool = False) -> None:
+    def __init__(self, width: float = 1.0, *, pyramid: bool = True, person_heads: bool = False) -> None:
         super().__init__()
-        self.stem = SameConv2d(3, 32, 3, 2)
-        blocks, channels = [], 32
-        for expansion, out_channels, count, stride in _MOBILENET_STAGES:
+        channels = _widened(32, width)
+        self.stem = SameConv2d(3, channels, 3, 2)
+        blocks, tapped = [], []
+        for expansion, base_channels, count, stride in _MOBILENET_STAGES:
+            out_channels = _widened(base_channels, width)
             for number in range(count):
                 step = stride if number == 0 else 1
                 blocks.append(InvertedResidual(channels, out_channels, stride=step, expansion=expansion))
                 channels = out_channels
+                if len(blocks) - 1 in _MOBILENET_TAPS:
+                    tapped.append(channels)
         self.blocks = nn.ModuleList(blocks)
         self.last = SameConv2d(channels, self.channels, 1)
-        self.neck = Neck((24, 32, 64, self.channels), person_heads=person_heads) if pyramid else None
+        self.neck = Neck((*tapped, self.channels), person_heads=person_heads) if pyramid else None
 
     def levels(self, crops: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
         """Strides 4, 8, 16 and 32."""
@@ -334,6 +345,7 @@ def _keep_answer_with_statistics(norm: nn.Module, inputs: tuple[Tensor]) -> None
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "mobilenet_v2_fpn": MobileNetV2,
+    "mobilenet_v2_175_fpn": partial(MobileNetV2, 1.75),
     "resnet18": partial(ResNet, BasicBlock, (2, 2, 2, 2)),
     "resnet50": partial(ResNet, Bottleneck, (3, 4, 6, 3)),
 }
