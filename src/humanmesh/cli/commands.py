@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from humanmesh.cli.memory import keep_freed_memory
 from humanmesh.errors import HumanMeshError, UnknownNameError
 
 
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"humanmesh {version('humanmesh')}")
         return 0
+    keep_freed_memory()
     try:
         return _run(words[0], words[1:])
     except HumanMeshError as error:
