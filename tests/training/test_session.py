@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
 from humanmesh.data.shards import write_shards
+from humanmesh.errors import BadInputError
 from humanmesh.files.body_models import write_body
-from humanmesh.files.checkpoints import load_checkpoint
+from humanmesh.files.checkpoints import load_checkpoint, save_checkpoint
+from humanmesh.network.recovery import build_recovery
 from humanmesh.training.config import PRESETS, SessionConfig, TrainConfig
-from humanmesh.training.session import fastest_precision, train
+from humanmesh.training.session import ENCODER_STARTS, fastest_precision, prepare, train
 from made_body import made_body
 from made_samples import made_sample
 
@@ -49,6 +53,43 @@ def test_every_preset_trains_in_every_mode(files, tmp_path, preset, mode):
     figures = train(config, session(files, tmp_path))
     assert all(math.isfinite(value) for value in figures.values())
     assert load_checkpoint(tmp_path / "weights.safetensors").config == config.network
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    network = small(PRESETS["modern"]).network
+    save_checkpoint(
+        tmp_path / "trained.safetensors", network, build_recovery(network, made_body()).state_dict()
+    )
+    return tmp_path / "trained.safetensors"
+
+
+def started(
+    files: Path, out: Path, encoder: str, weights: Path, encoder_weights: Path | None
+) -> dict[str, Tensor]:
+    config = small(PRESETS["modern"])
+    config = replace(config, network=replace(config.network, encoder=encoder))
+    start = replace(session(files, out), weights=str(weights), encoder_weights=encoder_weights)
+    return prepare(config, start).trainer.plain_network.state_dict()
+
+
+def test_an_encoder_may_start_apart_from_the_regressor(files, tmp_path, trained, monkeypatch):
+    def zeros(_: Path, encoder: nn.Module) -> None:
+        encoder.load_state_dict({
+            name: torch.zeros_like(value) for name, value in encoder.state_dict().items()
+        })
+
+    monkeypatch.setitem(ENCODER_STARTS, "mobilenet_v2_175_fpn", zeros)
+    state = started(files, tmp_path, "mobilenet_v2_175_fpn", trained, tmp_path / "encoder.safetensors")
+    before = load_checkpoint(trained).state
+    for name, value in state.items():
+        expected = before[name] if name.startswith("regressor.") else torch.zeros_like(value)
+        assert torch.equal(value, expected), name
+
+
+def test_weights_of_another_encoder_are_refused(files, tmp_path, trained):
+    with pytest.raises(BadInputError, match="choose another preset or encoder"):
+        started(files, tmp_path, "mobilenet_v2_175_fpn", trained, None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -40,7 +40,12 @@ class Arguments:
     weights: str | None = None
     """A checkpoint of this project to start from; "default" and "open" name the bundled ones."""
     encoder_weights: Path | None = None
-    """Weights for the encoder alone: MoveNet Lightning's safetensors for mobilenet_v2_fpn, ImageNet's for a ResNet."""
+    """Weights for the encoder alone: MoveNet's safetensors (Lightning for mobilenet_v2_fpn, Thunder for mobilenet_v2_175_fpn), ImageNet's
+    for a ResNet. With --weights these give the regressor alone."""
+    encoder: str | None = None
+    """mobilenet_v2_fpn, mobilenet_v2_175_fpn (its channels times 1.75), resnet18 or resnet50; that of --weights, or the preset's, where None."""
+    crop_size: int | None = None
+    """Side of the crops in pixels, a multiple of 32; that of --weights, or the preset's, where None."""
     body: str = "anny"
     """"anny", or the path of an SMPL file."""
     max_time: float | None = None
@@ -54,7 +59,7 @@ class Arguments:
     seed: int = 0
     """Seed of batches, augmentation and initial weights."""
     freeze_encoder_blocks: int = 0
-    """Stem and first blocks of mobilenet_v2_fpn (of 17) that keep their starting weights; 6 make a step a quarter shorter."""
+    """Stem and first blocks of a MobileNetV2 (of 17) that keep their starting weights; 6 make a step a quarter shorter."""
     checkpoint_interval: float | None = None
     """Seconds between checkpoints, the most that a killed run loses; the preset's where None."""
     log_interval: int | None = None
@@ -152,16 +157,27 @@ def _session(arguments: Arguments) -> SessionConfig:
 
 
 def configured(arguments: Arguments) -> TrainConfig:
-    """The preset with the options laid over it."""
+    """The preset with the network of the weights that the run starts from, and the options laid over both."""
+    from humanmesh.training.session import network_to_go_on_with
+
     preset = PRESETS[arguments.preset]
     optimizer = replace(preset.optimizer, frozen_blocks=arguments.freeze_encoder_blocks)
     if arguments.learning_rate is not None:
         optimizer = replace(optimizer, learning_rate=arguments.learning_rate)
-    given = {name: getattr(arguments, name) for name in _OVER_THE_PRESET}
-    given = {name: value for name, value in given.items() if value is not None}
+    found = network_to_go_on_with(_session(arguments))
+    network = preset.network if found is None or found.regressor != preset.network.regressor else found
+    network = replace(network, **_given(arguments, ("encoder", "crop_size")))
+    given = _given(arguments, _OVER_THE_PRESET)
     if "max_time" in given or "steps" in given:  # a length that is given replaces the preset's
         given = {"max_time": None, "steps": None} | given
-    return replace(preset, mode=arguments.mode, seed=arguments.seed, optimizer=optimizer, **given)
+    return replace(
+        preset, mode=arguments.mode, seed=arguments.seed, network=network, optimizer=optimizer, **given
+    )
+
+
+def _given(arguments: Arguments, names: tuple[str, ...]) -> dict[str, Any]:
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 _OVER_THE_PRESET = (

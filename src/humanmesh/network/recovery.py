@@ -123,17 +123,20 @@ class Recovery(nn.Module):
 
         `lens` tells of the photos' cameras; without it all crops have the network's own.
         """
-        encoded = (
-            _encoded_twice(self.encoder, crops)
-            if self.mirrored and not self.training
-            else self.encoder(crops)
-        )
-        seen = None if encoded.heatmaps is None else read_heatmaps(encoded.heatmaps)
+        encoded, seen = self.see(crops)
         rounds = self.regressor(encoded, seen, partial(self.interpret, lens=lens))
         if self.refinements and seen is not None and not self.training:
             with torch.autocast(crops.device.type, enabled=False):
                 rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements, self.knowledge))
         return RecoveryOutput(rounds, encoded, seen)
+
+    def see(
+        self, crops: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[EncoderOutput, HeatmapKeypoints | None]:
+        """What the encoder sees in the crops, and the keypoints of its heat maps; no body yet."""
+        twice = self.mirrored and not self.training
+        encoded = _encoded_twice(self.encoder, crops) if twice else self.encoder(crops)
+        return encoded, None if encoded.heatmaps is None else read_heatmaps(encoded.heatmaps)
 
     def interpret(self, state: Float[Tensor, "batch state"], lens: CropLens | None = None) -> Estimate:
         """Pose the body of a state and project its keypoints, without a lens by the network's own."""

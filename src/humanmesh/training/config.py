@@ -66,7 +66,7 @@ class OptimizerConfig:
     ema_decay: float | None = None
     """Decay a step of the moving average of the weights, which is what is released; None keeps no average."""
     frozen_blocks: int = 0
-    """mobilenet_v2_fpn: its stem and so many of its first blocks keep their starting weights; 0 trains all."""
+    """MobileNetV2: its stem and so many of its first blocks keep their starting weights; 0 trains all."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "discriminator_learning_rate"):
@@ -173,7 +173,7 @@ class SessionConfig:
     weights: str | None = None
     """A checkpoint of this project to start from, made for the same network: a path, or "default"."""
     encoder_weights: Path | None = None
-    """Weights of another task for the encoder alone: MoveNet Lightning or ImageNet."""
+    """Weights of another task for the encoder alone: MoveNet or ImageNet. With `weights` these give the regressor alone."""
     body: str = "anny"
     """"anny", or the path of an SMPL file."""
     resume: bool = False

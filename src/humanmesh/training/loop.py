@@ -383,7 +383,7 @@ def _freeze(encoder: Encoder, blocks: int) -> None:
     if blocks > there:
         raise BadInputError(
             f"{blocks} encoder blocks to freeze", f"this encoder has {there} that can be",
-            "Use mobilenet_v2_fpn, or freeze fewer.",
+            "Use a MobileNetV2, or freeze fewer.",
         )  # fmt: skip
     assert isinstance(encoder, MobileNetV2)
     for module in (encoder.stem, *encoder.blocks[:blocks]):

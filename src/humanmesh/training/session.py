@@ -24,7 +24,12 @@ from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
 from humanmesh.training.metrics_log import PictureFile, Sink, TensorBoardLog
 from humanmesh.training.watch import HoldOutWatch
 
-ENCODER_STARTS = {"mobilenet_v2_fpn": load_movenet, "resnet18": load_imagenet, "resnet50": load_imagenet}
+ENCODER_STARTS = {
+    "mobilenet_v2_fpn": load_movenet,
+    "mobilenet_v2_175_fpn": load_movenet,
+    "resnet18": load_imagenet,
+    "resnet50": load_imagenet,
+}
 """How each encoder starts from weights of another task."""
 
 
@@ -67,7 +72,7 @@ def _sinks(trainer: Trainer, folder: Path, session: SessionConfig) -> list[Sink]
 
 def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
     """Read the data and start the processes; files are read before, so that what is wrong is said once."""
-    config = replace(config, network=_network_config(config, session))
+    _check_network(config, session)
     sources = _sources(session)
     training = {name: source for name, source in sources.items() if not name.endswith(HELD_OUT)}
     watched = [
@@ -153,35 +158,44 @@ def _network(config: TrainConfig, session: SessionConfig) -> Recovery:
     network = build_recovery(config.network, load_body_data(session.body))
     if session.resume:
         return network
+    if session.weights is not None:
+        state = load_checkpoint(weights_path(session.weights)).state
+        if session.encoder_weights is not None:
+            state = network.state_dict() | {
+                name: value for name, value in state.items() if name.startswith("regressor.")
+            }
+        network.load_state_dict(state)
     if session.encoder_weights is not None:
         ENCODER_STARTS[config.network.encoder](session.encoder_weights, network.encoder)
-    if session.weights is not None:
-        network.load_state_dict(load_checkpoint(weights_path(session.weights)).state)
     return network
 
 
-def _network_config(config: TrainConfig, session: SessionConfig) -> RecoveryConfig:
-    """The network as the run's own weights, or those that it starts from, describe it.
-
-    It must be the configured one but for what is no part of the weights.
-    """
+def network_to_go_on_with(session: SessionConfig) -> RecoveryConfig | None:
+    """The network of the run's own weights where it is resumed, else of those that it starts from; None where there are none."""
     own = session.out / WEIGHTS
     if session.resume and own.is_file():
-        path = own
-    elif session.weights is not None:
-        path = weights_path(session.weights)
-    else:
-        return config.network
-    found = load_checkpoint(path).config
-    asked = config.network
-    apart = {name: getattr(asked, name) for name in ("refinements", "mirrored", "lens_slope")}
-    if replace(found, **apart) != asked:
+        return load_checkpoint(own).config
+    return None if session.weights is None else load_checkpoint(weights_path(session.weights)).config
+
+
+def _check_network(config: TrainConfig, session: SessionConfig) -> None:
+    """The configured network must be the one that the weights were made for, but for what is no part of weights."""
+    found = network_to_go_on_with(session)
+    if found is None:
+        return
+    apart = _NO_PART_OF_WEIGHTS
+    if session.encoder_weights is not None and not session.resume:
+        apart = (*apart, "encoder")
+    if replace(found, **{name: getattr(config.network, name) for name in apart}) != config.network:
         raise BadInputError(
-            f"weights {path}",
+            f"weights {session.out / WEIGHTS if session.resume else session.weights}",
             f"made for {found}",
-            f"This training's is {config.network}; choose another preset.",
+            f"This training's is {config.network}; choose another preset or encoder.",
         )
-    return found
+
+
+_NO_PART_OF_WEIGHTS = ("crop_size", "refinements", "mirrored", "lens_slope")
+"""Settings of `RecoveryConfig` that the same weights serve whatever they are."""
 
 
 def _restore(trainer: Trainer, path: Path) -> None:
