@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
 from humanmesh.files.priors import bundled_pose_knowledge
+from humanmesh.files.rounding import rounded, unrounded
 from humanmesh.files.writing import whole_file
 from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
@@ -59,14 +60,8 @@ def save_checkpoint(
     """
     tensors = {}
     for name, value in state.items():
-        kept = value.detach().cpu()
-        dtype = kernel_dtype if kept.dim() == 4 and kernel_dtype is not None else matrix_dtype
-        if not kept.is_floating_point() or kept.dim() < 2:
-            tensors[name] = kept.contiguous()
-        elif dtype == torch.int8:
-            tensors[name], tensors[name + _STEPS] = _in_steps(kept)
-        else:
-            tensors[name] = kept.to(dtype).contiguous()
+        is_kernel = value.dim() == 4 and kernel_dtype is not None
+        tensors |= rounded(name, value, kernel_dtype if is_kernel else matrix_dtype)
     metadata = {
         "format": CHECKPOINT_FORMAT,
         "config": json.dumps(asdict(config)),
@@ -74,31 +69,6 @@ def save_checkpoint(
     }
     with whole_file(path) as beside:
         beside.write_bytes(save(tensors, metadata))  # save_file lets nobody else read the file
-
-
-_STEPS = ".steps"
-"""Ends the name of the step lengths of a matrix that is kept as int8."""
-_MOST_STEPS = 127
-
-
-def _in_steps(
-    matrix: Float[Tensor, "channels *rest"],
-) -> tuple[Int8[Tensor, "channels *rest"], Float[Tensor, "channels"]]:
-    """The nearest whole number of steps, and the length of each channel's steps."""
-    steps = matrix.abs().flatten(1).amax(1) / _MOST_STEPS
-    column = steps.view(-1, *[1] * (matrix.dim() - 1))
-    whole = (matrix / torch.where(column > 0, column, 1)).round()
-    return whole.to(torch.int8).contiguous(), steps
-
-
-def _from_steps(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with every matrix that is kept in steps as float32 again."""
-    found = {name: value for name, value in tensors.items() if not name.endswith(_STEPS)}
-    for name in found:
-        if name + _STEPS in tensors:
-            steps = tensors[name + _STEPS]
-            found[name] = found[name] * steps.view(-1, *[1] * (found[name].dim() - 1))
-    return found
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
@@ -119,7 +89,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         raise BadInputError(
             f"{path} should hold a network's configuration", str(error), _NOT_A_CHECKPOINT
         ) from error
-    return Checkpoint(config, _from_steps(tensors), notes)
+    return Checkpoint(config, tensors, notes)
 
 
 _NOT_A_CHECKPOINT = "Give a file that this version of humanmesh has saved, or update humanmesh."
@@ -163,9 +133,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise BadInputError(f"{path} should be a safetensors file", str(error), _FETCH_AGAIN) from error
-    return {
-        name: value.float() if value.is_floating_point() else value for name, value in tensors.items()
-    }, metadata
+    return unrounded(tensors), metadata
 
 
 _MOVENET_TRUNK = {"stem": "Conv1", "last": "Conv_1"}
@@ -197,7 +165,7 @@ _MOVENET_HEADS = {
 
 
 def movenet_state(tensors: dict[str, Tensor], encoder: MobileNetV2) -> dict[str, Tensor]:
-    """MoveNet Lightning's tensors under this encoder's names.
+    """MoveNet's tensors under this encoder's names: Lightning's at width 1, Thunder's at 1.75.
 
     The heat maps of neck and head top, which MoveNet lacks, start flat at the mean of its biases.
     """
@@ -231,7 +199,7 @@ def _add_missing_keypoints(coco: Tensor) -> Tensor:
 
 
 def load_movenet(path: Path, encoder: MobileNetV2) -> None:
-    """Start an encoder from MoveNet Lightning's weights (safetensors, batch norm folded).
+    """Start an encoder from weights of MoveNet Lightning (width 1) or Thunder (1.75): safetensors, batch norm folded.
 
     Raises:
         BadInputError: where the file holds other weights.
@@ -239,7 +207,7 @@ def load_movenet(path: Path, encoder: MobileNetV2) -> None:
     try:
         state = movenet_state(_read_safetensors(path)[0], encoder)
     except KeyError as error:
-        raise BadInputError(f"{path} should hold MoveNet Lightning", f"no {error}", _FETCH_AGAIN) from error
+        raise BadInputError(f"{path} should hold MoveNet", f"no {error}", _FETCH_AGAIN) from error
     _fill(encoder, state, path)
 
 

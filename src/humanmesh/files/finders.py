@@ -8,6 +8,7 @@ from safetensors.torch import save
 from torch import nn
 
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.rounding import rounded, unrounded
 from humanmesh.files.writing import whole_file
 from humanmesh.network.encoder import build_encoder
 from humanmesh.network.finder import PersonFinder
@@ -16,11 +17,10 @@ FINDER_FORMAT = "humanmesh-finder-1"
 
 
 def save_finder(path: Path | str, encoder_name: str, encoder: nn.Module, notes: dict[str, str]) -> None:
-    """Write an encoder with person heads, its matrices as float16; `notes` say source and licence."""
-    tensors = {
-        name: value.detach().cpu().to(torch.float16 if value.dim() > 1 else value.dtype).contiguous()
-        for name, value in encoder.state_dict().items()
-    }
+    """Write an encoder with person heads, its kernels as int8; `notes` say source and licence."""
+    tensors = {}
+    for name, value in encoder.state_dict().items():
+        tensors |= rounded(name, value, torch.int8)
     with whole_file(path) as beside:
         beside.write_bytes(save(tensors, {**notes, "format": FINDER_FORMAT, "encoder": encoder_name}))
 
@@ -40,7 +40,7 @@ def load_finder(path: Path | str) -> PersonFinder:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             names = list(file.keys())
-            tensors = {name: file.get_tensor(name).float() for name in names}
+            tensors = unrounded({name: file.get_tensor(name) for name in names})
         if metadata.get("format") != FINDER_FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}, not {FINDER_FORMAT!r}")
         encoder = build_encoder(metadata["encoder"], person_heads=True)

@@ -1,0 +1,50 @@
+"""Make a weight file that ships of a training run's: smaller numbers, with notes on what it was trained on.
+
+    python tools/release_weights.py runs/mine/weights.safetensors src/humanmesh/assets/weights_default.safetensors \\
+        --kernels int8 --notes training "what it was trained on" licence "whose photos"
+
+Matrices become int8 with a step a channel, which changes nothing that was measured; kernels of convolutions float16 or int8 (docs/weights.md).
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from humanmesh.files.checkpoints import load_checkpoint, save_checkpoint
+from humanmesh.training.config import MODERN
+
+KERNEL_TYPES = {"float16": torch.float16, "int8": torch.int8}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is read, and how it is written."""
+
+    weights: Annotated[Path, tyro.conf.Positional]
+    """weights.safetensors of a run with `--preset modern`."""
+    out: Annotated[Path, tyro.conf.Positional]
+    """File to write, .safetensors."""
+    kernels: Literal["float16", "int8"] = "float16"
+    """Type of the kernels of convolutions."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What to write with them, as NAME TEXT pairs, beside the number of steps."""
+
+
+def main(arguments: Arguments) -> None:
+    """Read, round, write; test-time settings are the preset's of today."""
+    found, today = load_checkpoint(arguments.weights), MODERN.network
+    config = replace(
+        found.config, refinements=today.refinements, mirrored=today.mirrored, lens_slope=today.lens_slope
+    )
+    save_checkpoint(
+        arguments.out, config, found.state, matrix_dtype=torch.int8, kernel_dtype=KERNEL_TYPES[arguments.kernels],
+        notes=found.notes | arguments.notes,
+    )  # fmt: skip
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))
