@@ -163,6 +163,16 @@ def test_motion_of_a_folder_becomes_a_pool_and_what_is_damaged_is_named(tmp_path
     assert "12 poses of 2 clips from 2 files" in capsys.readouterr().out
 
 
+def test_the_benchmarks_clips_can_be_left_out(tmp_path, capsys):
+    write_amass(tmp_path / "in" / "walk.npz")
+    write_amass(tmp_path / "in" / "dance_b.npz", 7)
+    out = tmp_path / "motion.npz"
+    words = ("--out", str(out), "--without-benchmark")
+    assert result_of(capsys, "motion", str(tmp_path / "in"), *words)["frames"] == 5
+    (tmp_path / "in" / "walk.npz").unlink()
+    assert "--without-benchmark" in sentence_of(capsys, "motion", str(tmp_path / "in"), *words)
+
+
 def test_motion_with_nan_is_named_and_leaves_no_file(tmp_path, capsys):
     write_amass(tmp_path / "walk.npz")
     with np.load(tmp_path / "walk.npz") as arrays:

@@ -66,6 +66,8 @@ class Motion:
     knee_offset: float = 0.0
     """Degrees, 0 to 60, by which the recorded knees of people who stand are bent too far: 20 for CMU's recordings, whose skeletons
     crouch. Bent knees are changed less, and hips and ankles turn along, so that the feet stay in their places."""
+    without_benchmark: _Switch = False
+    """Leave out the clips that pose the people of the protocol `synthetic`, for an adversary that shall not have seen them."""
     strict: _Switch = False
     """Stop at the first file that cannot be read, instead of leaving it out and naming it."""
     json: _Switch = False
@@ -193,6 +195,7 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
         read_motion_folder,
         write_motion,
     )
+    from humanmesh.data.synthetic_recipe import is_held_out
 
     if arguments.amc_frame_rate <= 0:
         raise BadInputError("--amc-frame-rate", f"{arguments.amc_frame_rate}", "Give a number of Hz above 0.")
@@ -202,6 +205,12 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
     rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
     with PatientBar("files") as bar:
         motions = read_motion_folder(arguments.folder, rules, report, bar)
+    if arguments.without_benchmark:
+        motions = [motion for motion in motions if not is_held_out(motion.name)]
+    if not motions:
+        raise BadInputError(
+            f"Motion in {arguments.folder}", "all of it poses the benchmark", "Leave out --without-benchmark."
+        )
     arrays = pose_arrays(motions, math.radians(arguments.knee_offset))
     write_motion(arguments.out, arrays)
     kept, found = len(arrays["pose"]), sum(len(motion.rotations) for motion in motions)
