@@ -12,7 +12,7 @@ from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.geometry.cameras import CropPerspectiveCamera, centred_lens
 from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle, matrix_to_axis_angle
 from humanmesh.network.recovery import RecoveryConfig
-from humanmesh.network.refinement import refine
+from humanmesh.network.refinement import _as_seen_from_eye_level, refine
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
 
 BODY = KeypointBody(load_body_data("anny"), "cocoplus19")
@@ -153,6 +153,41 @@ def test_legs_that_the_photo_cuts_off_stand(confidence: float, least: float, mos
     )
     assert (bent >= least).all()
     assert (bent <= most).all()
+
+
+def lean(joints: torch.Tensor) -> float:
+    """Degrees that the ankles are farther away than the shoulders stand above them."""
+    height = joints[0, [7, 8]].mean(0) - joints[0, [16, 17]].mean(0)
+    return math.degrees(math.atan2(height[2], height[1]))
+
+
+def leaning(degrees: float) -> Estimate:
+    """The mean pose, turned about the camera's x axis until it leans so."""
+    pose = default_mean_pose()
+    upright = lean(estimate_of(pose).joints)
+    turn = torch.tensor([[math.radians(degrees - upright), 0.0, 0.0]])
+    pose[0] = matrix_to_axis_angle(axis_angle_to_matrix(turn) @ axis_angle_to_matrix(pose[:1]))[0]
+    return estimate_of(pose)
+
+
+# By hand: 7 degrees stay; of 15 more 0.6 (1 + (15/30)^2)^-2 = 0.384 are taken away; of 40 more, 0.6 (1 + (40/30)^2)^-2 = 0.078.
+@pytest.mark.parametrize(("before", "after"), [(7.0, 7.0), (22.0, 16.24), (-8.0, -2.24), (47.0, 43.89)])
+def test_people_who_stand_are_turned_toward_what_a_level_camera_sees(before: float, after: float):
+    start = leaning(before)
+    assert lean(start.joints) == pytest.approx(before, abs=0.01)
+    turned = _as_seen_from_eye_level(start.rotations, start.joints)
+    joints, _ = BODY(turned, start.shape)
+    assert lean(joints) == pytest.approx(after, abs=0.01)
+    assert torch.equal(turned[:, 1:], start.rotations[:, 1:])
+
+
+def test_people_who_crouch_or_stand_on_their_hands_are_not_turned():
+    pose = default_mean_pose()
+    pose[[LEFT_KNEE - 3, LEFT_KNEE - 2], 0] = math.radians(-90)
+    pose[[LEFT_KNEE, LEFT_KNEE + 1], 0] = math.radians(120)
+    for start in (estimate_of(pose), leaning(180.0)):
+        turned = _as_seen_from_eye_level(start.rotations, start.joints)
+        assert geodesic_angle(turned[:, 0], start.rotations[:, 0]).rad2deg() < 0.6
 
 
 def test_between_two_poses_that_look_alike_the_likelier_one_is_taken():

@@ -15,7 +15,8 @@ turns in the picture's plane, which keypoints show, more than turns in depth (d'
 body would lean or crouch to make up for a limb that is longer than the person's.
 
 Legs that the photo cuts off are straightened first: the regressor, which reads keypoints of them off empty heat maps, would
-make their people sit.
+make their people sit. And people who stand stretched are turned about the camera's x axis toward how a camera held nearly level sees
+them, because keypoints hardly tell whether a person leans toward the camera.
 """
 
 import math
@@ -39,9 +40,9 @@ from humanmesh.geometry.rotations import (
 from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
 
-KEYPOINT_DEVIATION = 0.02
+KEYPOINT_DEVIATION = 0.016
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
-OUTLIER_DISTANCE = 0.3
+OUTLIER_DISTANCE = 0.24
 """Distance in crop half-widths at which a keypoint's pull has fallen to a quarter."""
 STEP_LENGTH = 0.7
 """Share of each Gauss-Newton step that is gone: whole ones overshoot where the weights change."""
@@ -58,6 +59,16 @@ _STANDING_DEVIATION = math.radians(8)
 """kappa."""
 _CLEARLY_BENT = math.radians(20)
 """Radians from f_0 at which the pull on a knee has fallen to a quarter."""
+_EYE_LEVEL = math.radians(7)
+"""By how much a body that stands upright leans in the picture of a camera held at eye level: atan(0.75 / 6), from the eyes to the
+middle of a person six metres away."""
+_LEVEL_SHARE = 0.6
+"""Share of the lean beyond it that is taken away: 1 / (1 + (6 / 7.5)^2), where cameras are held level to 6 degrees, which is a guess,
+and the estimate's lean is right to 7.5 (250 rendered people who stand)."""
+_FAR_FROM_UPRIGHT = math.radians(30)
+"""Lean at which that share has fallen to a quarter."""
+_BENT, _STRETCHED = 0.9, 1.1
+"""Metres from between the shoulders to between the ankles."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 
@@ -81,7 +92,7 @@ def _deviations(joint: str) -> tuple[float, float]:
     if joint in _SPINE:
         return 0.3, 0.05
     if joint.endswith("hip"):
-        return 0.9, 0.2
+        return 0.9, 0.1
     return (0.9, 0.3) if joint.endswith(_LIMBS) else (0.2, 0.05)
 
 
@@ -115,7 +126,8 @@ def refine(
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
     if knowledge is not None:
-        estimate = replace(estimate, rotations=_with_unseen_legs_straight(estimate.rotations, seen))
+        standing = _as_seen_from_eye_level(estimate.rotations, estimate.joints)
+        estimate = replace(estimate, rotations=_with_unseen_legs_straight(standing, seen))
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world)
     prior = None if knowledge is None else knowledge.prior.to(estimate.shape)
@@ -138,6 +150,26 @@ def refine(
         rotations = knowledge.limits.within(rotations)
     joints, keypoints = body(rotations, estimate.shape)
     return Estimate(rotations, estimate.shape, camera, joints, keypoints, camera.project(keypoints))
+
+
+def _as_seen_from_eye_level(
+    rotations: Float[Tensor, "batch 24 3 3"], joints: Float[Tensor, "batch 24 3"]
+) -> Float[Tensor, "batch 24 3 3"]:
+    """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees."""
+    height = joints[:, _ANKLES].mean(1) - joints[:, _SHOULDERS].mean(1)
+    lean, aslant = torch.atan2(height[:, 2], height[:, 1]), torch.atan2(height[:, 0], height[:, 1])
+    excess = lean - _EYE_LEVEL
+    upright = (1 + (excess.square() + aslant.square()) / _FAR_FROM_UPRIGHT**2) ** -2
+    stretched = ((height.norm(dim=1) - _BENT) / (_STRETCHED - _BENT)).clamp(0, 1)
+    turn = torch.zeros_like(height)
+    turn[:, 0] = -_LEVEL_SHARE * upright * stretched * excess
+    changed = rotations.clone()
+    changed[:, 0] = axis_angle_to_matrix(turn) @ rotations[:, 0]
+    return changed
+
+
+_ANKLES = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]
+_SHOULDERS = [SMPL_24.index["left_shoulder"], SMPL_24.index["right_shoulder"]]
 
 
 def _with_unseen_legs_straight(
