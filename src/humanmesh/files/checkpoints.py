@@ -60,8 +60,8 @@ def save_checkpoint(
     """
     tensors = {}
     for name, value in state.items():
-        is_kernel = value.dim() == 4 and kernel_dtype is not None
-        tensors |= rounded(name, value, kernel_dtype if is_kernel else matrix_dtype)
+        dtype = kernel_dtype if value.dim() == 4 and kernel_dtype is not None else matrix_dtype
+        tensors |= rounded(name, value, dtype)
     metadata = {
         "format": CHECKPOINT_FORMAT,
         "config": json.dumps(asdict(config)),
