@@ -59,9 +59,7 @@ def convolutions(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """Kernels (out, in, height, width) and biases under the names of the TensorFlow Lite file."""
     found = {}
     for name, value in arrays.items():
-        for prefix in _PREFIXES:
-            name = name.removeprefix(prefix)
-        where, _, kind = name.rpartition("/")
+        where, _, kind = _without_prefixes(name).rpartition("/")
         separable = where.endswith("separable_conv2d")
         if kind == "ReadVariableOp" and where.endswith("Conv2D"):
             found[where.removesuffix("/Conv2D") + ".weight"] = _kernel(value)
@@ -80,6 +78,13 @@ def convolutions(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
         elif kind in {"Conv2D_weights", "depthwise_weights", "separable_conv2d_weights"}:
             found[_folded(where) + ".weight"] = _kernel(value, depthwise=kind == "depthwise_weights")
     return found
+
+
+def _without_prefixes(name: str) -> str:
+    """Name of a constant within the part of the graph it belongs to."""
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def _folded(where: str) -> str:

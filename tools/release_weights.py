@@ -1,7 +1,7 @@
-"""Make a weight file that ships of a training run's: smaller numbers, with notes on what it was trained on.
+"""Make the weight file that ships from that of a training run: rounded numbers, and notes on what it was trained on.
 
     python tools/release_weights.py runs/mine/weights.safetensors src/humanmesh/assets/weights_default.safetensors \\
-        --kernels int8 --notes training "what it was trained on" licence "whose photos"
+        --kernels int8 --notes "trained on" "which data" licence "whose photos"
 
 Matrices become int8 with a step a channel, which changes nothing that was measured; kernels of convolutions float16 or int8 (docs/weights.md).
 """
@@ -14,6 +14,7 @@ import torch
 import tyro
 
 from humanmesh.files.checkpoints import load_checkpoint, save_checkpoint
+from humanmesh.network.recovery import TEST_TIME_SETTINGS
 from humanmesh.training.config import MODERN
 
 KERNEL_TYPES = {"float16": torch.float16, "int8": torch.int8}
@@ -35,10 +36,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Read, round, write; test-time settings are the preset's of today."""
-    found, today = load_checkpoint(arguments.weights), MODERN.network
-    config = replace(
-        found.config, refinements=today.refinements, mirrored=today.mirrored, lens_slope=today.lens_slope
-    )
+    found = load_checkpoint(arguments.weights)
+    config = replace(found.config, **{name: getattr(MODERN.network, name) for name in TEST_TIME_SETTINGS})
     save_checkpoint(
         arguments.out, config, found.state, matrix_dtype=torch.int8, kernel_dtype=KERNEL_TYPES[arguments.kernels],
         notes=found.notes | arguments.notes,

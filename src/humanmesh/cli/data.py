@@ -207,10 +207,10 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
         motions = read_motion_folder(arguments.folder, rules, report, bar)
     if arguments.without_benchmark:
         motions = [motion for motion in motions if not is_held_out(motion.name)]
-    if not motions:
-        raise BadInputError(
-            f"Motion in {arguments.folder}", "all of it poses the benchmark", "Leave out --without-benchmark."
-        )
+        if not motions:
+            raise BadInputError(
+                f"Motion in {arguments.folder}", "all of it poses the benchmark", "Leave out --without-benchmark."
+            )  # fmt: skip
     arrays = pose_arrays(motions, math.radians(arguments.knee_offset))
     write_motion(arguments.out, arrays)
     kept, found = len(arrays["pose"]), sum(len(motion.rotations) for motion in motions)

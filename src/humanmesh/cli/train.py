@@ -41,7 +41,7 @@ class Arguments:
     """A checkpoint of this project to start from; "default" and "open" name the bundled ones."""
     encoder_weights: Path | None = None
     """Weights for the encoder alone: MoveNet's safetensors (Lightning for mobilenet_v2_fpn, Thunder for mobilenet_v2_175_fpn), ImageNet's
-    for a ResNet. With --weights these give the regressor alone."""
+    for a ResNet. Beside it --weights gives the regressor alone."""
     encoder: str | None = None
     """mobilenet_v2_fpn, mobilenet_v2_175_fpn (its channels times 1.75), resnet18 or resnet50; that of --weights, or the preset's, where None."""
     crop_size: int | None = None

@@ -72,6 +72,10 @@ class RecoveryConfig:
             raise ValueError(f"crop_size must be a multiple of 32 pixels, got {self.crop_size}")
 
 
+TEST_TIME_SETTINGS = ("refinements", "mirrored")
+"""Settings of `RecoveryConfig` that change answers and no training."""
+
+
 @dataclass(frozen=True)
 class RecoveryOutput:
     """Every round's estimate, and what the encoder saw."""

@@ -173,7 +173,7 @@ class SessionConfig:
     weights: str | None = None
     """A checkpoint of this project to start from, made for the same network: a path, or "default"."""
     encoder_weights: Path | None = None
-    """Weights of another task for the encoder alone: MoveNet or ImageNet. With `weights` these give the regressor alone."""
+    """Weights of another task for the encoder alone: MoveNet or ImageNet. Beside it `weights` gives the regressor alone."""
     body: str = "anny"
     """"anny", or the path of an SMPL file."""
     resume: bool = False

@@ -17,7 +17,7 @@ from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_imagenet, load_movenet
 from humanmesh.files.writing import output_folder
-from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
+from humanmesh.network.recovery import TEST_TIME_SETTINGS, Recovery, RecoveryConfig, build_recovery
 from humanmesh.training.config import SessionConfig, TrainConfig
 from humanmesh.training.console import ConsoleBar
 from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
@@ -194,7 +194,7 @@ def _check_network(config: TrainConfig, session: SessionConfig) -> None:
         )
 
 
-_NO_PART_OF_WEIGHTS = ("crop_size", "refinements", "mirrored", "lens_slope")
+_NO_PART_OF_WEIGHTS = ("crop_size", "lens_slope", *TEST_TIME_SETTINGS)
 """Settings of `RecoveryConfig` that the same weights serve whatever they are."""
 
 
