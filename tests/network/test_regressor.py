@@ -288,6 +288,15 @@ def test_gradients_stay_finite_from_flat_to_razor_sharp_maps(height: float) -> N
     assert all(value.isfinite().all() for value in (seen.positions, seen.spreads, seen.confidences))
 
 
+def test_maps_are_read_as_well_under_autocast() -> None:
+    heatmaps = torch.randn(2, 19, 32, 32, generator=torch.Generator().manual_seed(0))
+    alone = read_heatmaps(heatmaps)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = read_heatmaps(heatmaps)
+    assert torch.equal(under.positions, alone.positions)
+    assert torch.equal(under.spreads, alone.spreads)
+
+
 def test_moving_a_peak_moves_its_keypoint() -> None:
     heatmaps = torch.zeros(1, 19, 8, 8, requires_grad=True)
     read_heatmaps(heatmaps).positions[0, 4, 0].backward()

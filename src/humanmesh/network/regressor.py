@@ -124,8 +124,12 @@ class HeatmapKeypoints:
 
 
 def read_heatmaps(heatmaps: Float[Tensor, "batch 19 height width"]) -> HeatmapKeypoints:
-    """Keypoints as the mean of the softmax over each map (integral regression, Sun et al. 2018), in float32."""
-    logits = heatmaps.float()
+    """Keypoints as the mean of the softmax over each map (integral regression, Sun et al. 2018), in float32 under autocast too."""
+    with torch.autocast(heatmaps.device.type, enabled=False):
+        return _read_heatmaps(heatmaps.float())
+
+
+def _read_heatmaps(logits: Float[Tensor, "batch 19 height width"]) -> HeatmapKeypoints:
     height, width = logits.shape[-2:]
     share = (HEATMAP_SHARPNESS * logits).flatten(2).softmax(-1).view_as(logits)
     x, y = _cell_centers(width, logits.device), _cell_centers(height, logits.device)
