@@ -346,6 +346,13 @@ def test_bfloat16_gives_nearly_the_body_of_float32(model, weights, photo):
     assert near.vertices.dtype == np.float32
 
 
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_auto_takes_bfloat16_where_it_is_fast(weights, monkeypatch, has_bfloat16):
+    monkeypatch.setattr("humanmesh.inference.has_fast_bfloat16", lambda device: has_bfloat16)
+    expected = torch.bfloat16 if has_bfloat16 else torch.float32
+    assert load(weights, device="cpu", precision="auto").arithmetic == expected
+
+
 def test_unknown_precision_is_answered_with_those_that_exist():
     with pytest.raises(UnknownNameError, match="bfloat16"):
         load(precision="float8")

@@ -30,7 +30,7 @@ from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint
 from humanmesh.files.priors import bundled_pose_knowledge
-from humanmesh.inference import PRECISIONS
+from humanmesh.network.precision import PRECISIONS, round_weights
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 from humanmesh.training.config import MODERN
 
@@ -59,6 +59,7 @@ def crop_to_mesh(config: RecoveryConfig, arithmetic: torch.dtype) -> float:
     data = load_body_data("anny")
     network: Recovery = build_recovery(config, data, knowledge=bundled_pose_knowledge())
     network = network.eval().to(memory_format=torch.channels_last)
+    round_weights(network, arithmetic)
     body = BodyModel(data)
     crop = torch.rand(1, 3, config.crop_size, config.crop_size).to(memory_format=torch.channels_last)
 

@@ -30,7 +30,7 @@ def load(
         weights: a checkpoint; the bundled one where None.
         body: "anny", the free body that is bundled, or the path of an SMPL file.
         device: torch's name of a device; a GPU where there is one, else the processor.
-        precision: "float32" or "bfloat16", the arithmetic of the network.
+        precision: "float32" or "bfloat16", the arithmetic of the network, or "auto": bfloat16 where that is fast.
         detector: who finds the people: "rt-detr" (extra `detect`), or the folder of such a model; the bundled finder
             where None.
     """

@@ -45,6 +45,7 @@ from humanmesh.geometry.cameras import (
 from humanmesh.geometry.placement import translation_of_best_fit
 from humanmesh.geometry.rotations import matrix_to_axis_angle
 from humanmesh.network.finder import PersonFinder
+from humanmesh.network.precision import PRECISIONS, has_fast_bfloat16, round_weights
 from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.tracking import Sight, distinct
 
@@ -76,9 +77,6 @@ TRUSTED_DEPTH_RATIO = 1.5
 
 _CHUNK = 16
 """Crops that go through the network at once, which bounds the memory."""
-
-PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Arithmetic of encoder and regressor, by name."""
 
 Photo: TypeAlias = str | Path | Image.Image | np.ndarray
 Boxes: TypeAlias = Sequence[Any] | np.ndarray
@@ -577,7 +575,7 @@ def load(
         body: "anny", or the path of a body file such as SMPL's.
         device: as PyTorch names it; a CUDA device where there is one, else the CPU, where None.
         precision: "float32", or "bfloat16", which lets a large encoder run about twice as fast on a processor or
-            GPU that computes in it; body and camera stay in float32.
+            GPU that computes in it, or "auto": bfloat16 on these and float32 elsewhere; body and camera stay in float32.
         detector: who finds the people: "rt-detr" (`pip install humanmesh[detect]`), or the folder of such a model;
             the bundled finder where None.
 
@@ -585,12 +583,15 @@ def load(
         HumanMeshError: where a file is missing or damaged, or there is no such device, precision or detector.
     """
     place = _device(device)
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bfloat16(place) else "float32"
     if precision not in PRECISIONS:
-        raise UnknownNameError("precision", precision, list(PRECISIONS))
+        raise UnknownNameError("precision", precision, ["auto", *PRECISIONS])
     data = load_body_data(body)
     path = weights_path(weights or DEFAULT_WEIGHTS)
     crop_size = load_checkpoint(path).config.crop_size
     network = load_recovery(path, data).to(place, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    round_weights(network, PRECISIONS[precision])
     posed = BodyModel(data).to(place)
     return Recoverer(
         network,

@@ -65,8 +65,8 @@ class Arguments:
     """Body: "anny" (bundled) or the path of a body file such as SMPL's."""
     device: str | None = None
     """Device as PyTorch names it, such as cpu or cuda:0; a GPU where there is one, where None."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the network; bfloat16 lets a ResNet run about twice as fast where the processor computes in it."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of the network; bfloat16 is faster where the processor or GPU computes in it, which auto finds out."""
     focal: float | None = None
     """Focal length of the photos in pixels; where None, what each photo's EXIF tags say, or else its diagonal."""
     intrinsics: Path | None = None

@@ -101,8 +101,8 @@ class TrainConfig:
     seed: int = 0
     """Seed of batches, augmentation and initial weights."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
-    """Fabric's name of the arithmetic of the network; the body is always in float32. auto: bf16-mixed where the device
-    computes it faster, which processors without AVX-512 do not (one step took 13 times as long)."""
+    """Fabric's name of the arithmetic of the network; the body is always in float32. auto: bf16-mixed where the device has
+    instructions for it; elsewhere it is emulated (one step took 13 times as long)."""
     picture_interval: int = 500
     """Steps between pictures of predictions; 0 draws none."""
     loaders: int = 1

@@ -17,6 +17,7 @@ from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_imagenet, load_movenet
 from humanmesh.files.writing import output_folder
+from humanmesh.network.precision import has_fast_bfloat16
 from humanmesh.network.recovery import TEST_TIME_SETTINGS, Recovery, RecoveryConfig, build_recovery
 from humanmesh.training.config import SessionConfig, TrainConfig
 from humanmesh.training.console import ConsoleBar
@@ -103,18 +104,18 @@ def _launched(config: TrainConfig, session: SessionConfig) -> Fabric:
 
 
 def fastest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:
-    """bfloat16 where the device has instructions for it; elsewhere it is emulated, and many times slower than float32.
+    """bfloat16 where the device has instructions for it.
 
     Args:
         accelerator: Fabric's name of it; auto takes a GPU where there is one, as Fabric does.
     """
     if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available():
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif accelerator in {"auto", "cpu"}:
-        has_bfloat16 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        device = "cuda"
     else:
-        has_bfloat16 = False
-    return "bf16-mixed" if has_bfloat16 else "32-true"
+        device = "cpu" if accelerator == "auto" else accelerator
+    return (
+        "bf16-mixed" if device in {"cpu", "cuda"} and has_fast_bfloat16(torch.device(device)) else "32-true"
+    )
 
 
 def _sources(session: SessionConfig) -> dict[str, ShardSource | StreamSource]:
