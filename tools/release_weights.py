@@ -1,14 +1,14 @@
 """Make the weight file that ships from that of a training run: rounded numbers, and notes on what it was trained on.
 
     python tools/release_weights.py runs/mine/weights.safetensors src/humanmesh/assets/weights_default.safetensors \\
-        --kernels int8 --notes "trained on" "which data" licence "whose photos"
+        --notes "trained on" "which data" licence "whose photos"
 
-Matrices become int8 with a step a channel, which changes nothing that was measured; kernels of convolutions float16 or int8 (docs/weights.md).
+Large matrices and kernels become int8 with a step a channel, small ones float16 (docs/weights.md).
 """
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
@@ -16,9 +16,6 @@ import tyro
 from humanmesh.files.checkpoints import load_checkpoint, save_checkpoint
 from humanmesh.network.recovery import TEST_TIME_SETTINGS
 from humanmesh.training.config import MODERN
-
-KERNEL_TYPES = {"float16": torch.float16, "int8": torch.int8}
-
 
 @dataclass(frozen=True)
 class Arguments:
@@ -28,8 +25,6 @@ class Arguments:
     """weights.safetensors of a run with `--preset modern`."""
     out: Annotated[Path, tyro.conf.Positional]
     """File to write, .safetensors."""
-    kernels: Literal["float16", "int8"] = "float16"
-    """Type of the kernels of convolutions."""
     notes: dict[str, str] = field(default_factory=dict)
     """What to write with them, as NAME TEXT pairs, beside the number of steps."""
 
@@ -39,8 +34,7 @@ def main(arguments: Arguments) -> None:
     found = load_checkpoint(arguments.weights)
     config = replace(found.config, **{name: getattr(MODERN.network, name) for name in TEST_TIME_SETTINGS})
     save_checkpoint(
-        arguments.out, config, found.state, matrix_dtype=torch.int8, kernel_dtype=KERNEL_TYPES[arguments.kernels],
-        notes=found.notes | arguments.notes,
+        arguments.out, config, found.state, matrix_dtype=torch.int8, notes=found.notes | arguments.notes,
     )  # fmt: skip
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
 

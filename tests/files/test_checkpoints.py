@@ -50,12 +50,11 @@ def test_what_was_saved_comes_back(saved: Path, state: dict[str, torch.Tensor]) 
     assert all(torch.equal(value, state[name]) for name, value in checkpoint.state.items())
 
 
-def test_matrices_kept_as_int8_are_right_to_half_a_step_of_their_channel(tmp_path: Path) -> None:
+def test_large_kernels_kept_as_int8_are_right_to_half_a_step_of_their_channel(tmp_path: Path) -> None:
     chance = torch.Generator().manual_seed(0)
-    matrix = torch.randn(6, 3, 3, 3, generator=chance) * torch.tensor([1e-3, 1, 1e3, 0, 1, 1]).view(
-        -1, 1, 1, 1
-    )
-    state = {"kernel": matrix, "bias": torch.randn(6, generator=chance), "count": torch.tensor(3)}
+    sizes = torch.tensor([1e-3, 1, 1e3, 0, 1, 1]).view(-1, 1, 1, 1)
+    kernel = torch.randn(6, 700, 3, 3, generator=chance) * sizes
+    state = {"kernel": kernel, "bias": torch.randn(6, generator=chance), "count": torch.tensor(3)}
     path = tmp_path / "network.safetensors"
     save_checkpoint(path, CONFIG, state, matrix_dtype=torch.int8)
     assert load_file(path)["kernel"].dtype == torch.int8
@@ -63,17 +62,17 @@ def test_matrices_kept_as_int8_are_right_to_half_a_step_of_their_channel(tmp_pat
     assert found.keys() == state.keys()
     assert torch.equal(found["bias"], state["bias"])
     assert torch.equal(found["count"], state["count"])
-    half_step = matrix.abs().amax((1, 2, 3), keepdim=True) / 127 / 2
-    assert bool(((found["kernel"] - matrix).abs() <= half_step * 1.0001).all())
+    half_step = kernel.abs().amax((1, 2, 3), keepdim=True) / 127 / 2
+    assert bool(((found["kernel"] - kernel).abs() <= half_step * 1.0001).all())
 
 
-def test_kernels_may_be_kept_finer_than_matrices(tmp_path: Path) -> None:
-    state = {"kernel": torch.rand(2, 2, 3, 3), "matrix": torch.rand(4, 4), "bias": torch.rand(4)}
+def test_small_kernels_are_kept_as_float16_among_large_ones_as_int8(tmp_path: Path) -> None:
+    state = {"depthwise": torch.rand(960, 1, 3, 3), "matrix": torch.rand(256, 128), "bias": torch.rand(4)}
     path = tmp_path / "network.safetensors"
-    save_checkpoint(path, CONFIG, state, matrix_dtype=torch.int8, kernel_dtype=torch.float16)
+    save_checkpoint(path, CONFIG, state, matrix_dtype=torch.int8)
     kept = {name: value.dtype for name, value in load_file(path).items()}
-    assert (kept["kernel"], kept["matrix"], kept["bias"]) == (torch.float16, torch.int8, torch.float32)
-    assert torch.equal(load_checkpoint(path).state["kernel"], state["kernel"].half().float())
+    assert (kept["depthwise"], kept["matrix"], kept["bias"]) == (torch.float16, torch.int8, torch.float32)
+    assert torch.equal(load_checkpoint(path).state["depthwise"], state["depthwise"].half().float())
 
 
 def test_the_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:

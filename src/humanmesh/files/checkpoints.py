@@ -43,7 +43,6 @@ def save_checkpoint(
     state: dict[str, Tensor],
     *,
     matrix_dtype: torch.dtype = torch.float32,
-    kernel_dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
     """Write a network's state dict with its configuration; the file is there whole or not at all.
@@ -52,16 +51,14 @@ def save_checkpoint(
         path: a .safetensors file.
         config: what `state` belongs to.
         state: `Recovery.state_dict()`.
-        matrix_dtype: type of matrices on disk; float16 halves the file, int8 quarters it: each output channel is
-            then rounded to 255 steps of its own. Vectors (biases, the mean state, statistics of normalisation layers)
-            keep their type.
-        kernel_dtype: the same for the kernels of convolutions, whose rounding costs more; `matrix_dtype` where it is None.
+        matrix_dtype: type of matrices and kernels on disk; float16 halves the file, int8 quarters it: each output channel of
+            large ones is then rounded to 255 steps of its own, small ones become float16. Vectors (biases, the mean state,
+            statistics of normalisation layers) keep their type.
         notes: anything worth knowing later: data, steps, licence.
     """
     tensors = {}
     for name, value in state.items():
-        dtype = kernel_dtype if value.dim() == 4 and kernel_dtype is not None else matrix_dtype
-        tensors |= rounded(name, value, dtype)
+        tensors |= rounded(name, value, matrix_dtype)
     metadata = {
         "format": CHECKPOINT_FORMAT,
         "config": json.dumps(asdict(config)),
