@@ -17,6 +17,7 @@ from humanmesh.files.checkpoints import load_checkpoint, save_checkpoint
 from humanmesh.network.recovery import TEST_TIME_SETTINGS
 from humanmesh.training.config import MODERN
 
+
 @dataclass(frozen=True)
 class Arguments:
     """What is read, and how it is written."""
