@@ -62,6 +62,19 @@ def test_a_wrong_scale_is_found(slope: float):
     assert float(found.camera.scale[0]) == pytest.approx(0.9, abs=0.02)
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_other_proportions_move_the_shape_toward_them(slope: float):
+    shape = torch.zeros(1, 10)
+    shape[0, 2:4] = torch.tensor([2.0, -1.5])
+    start = estimate_of(default_mean_pose(), slope=slope)
+    _, keypoints = BODY(start.rotations, shape)
+    found = refine(BODY, start, seen_at(start.camera.project(keypoints)), 8)
+    # The camera and the joints take their part of what is to be explained.
+    assert float((found.shape - shape).norm()) < 0.8 * float(shape.norm())
+    before = float((start.keypoints_3d - keypoints).norm(dim=-1).mean())
+    assert float((found.keypoints_3d - keypoints).norm(dim=-1).mean()) < 0.8 * before
+
+
 def test_keypoints_without_confidence_change_nothing():
     start = estimate_of(default_mean_pose())
     found = refine(BODY, start, seen_at(start.keypoints_2d + 1, confidence=0.0), 3)
