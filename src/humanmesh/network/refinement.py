@@ -41,7 +41,7 @@ from humanmesh.geometry.rotations import (
 from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
 
-KEYPOINT_DEVIATION = 0.016
+KEYPOINT_DEVIATION = 0.012
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
 OUTLIER_DISTANCE = 0.24
 """Distance in crop half-widths at which a keypoint's pull has fallen to a quarter."""
@@ -126,7 +126,7 @@ def refine(
         body: joints and keypoints, as in `Recovery`.
         estimate: where to start.
         seen: where the keypoints are, with confidences.
-        steps: 4 bring it near enough to convergence.
+        steps: 5 bring it near enough to convergence.
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
     if knowledge is not None:

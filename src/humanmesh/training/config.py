@@ -124,7 +124,7 @@ HMR = TrainConfig(
 """The paper's numbers (Kanazawa et al. 2018 and the authors' training script)."""
 
 MODERN = TrainConfig(
-    network=RecoveryConfig(refinements=4, mirrored=True, lifted_start=True, lens_slope=0.25),
+    network=RecoveryConfig(refinements=5, mirrored=True, lifted_start=True, lens_slope=0.25),
     losses=LossWeights(
         parameters=0.0,
         rotations=20.0,
