@@ -17,7 +17,7 @@ FINDER_FORMAT = "humanmesh-finder-1"
 
 
 def save_finder(path: Path | str, encoder_name: str, encoder: nn.Module, notes: dict[str, str]) -> None:
-    """Write an encoder with person heads, its kernels as int8; `notes` say source and licence."""
+    """Write an encoder with person heads, its large kernels as int8; `notes` say source and licence."""
     tensors = {}
     for name, value in encoder.state_dict().items():
         tensors |= rounded(name, value, torch.int8)

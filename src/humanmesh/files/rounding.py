@@ -15,7 +15,7 @@ def rounded(name: str, value: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     """A tensor as it is written, by name: in `dtype`, as int8 with its steps beside it.
 
     Vectors (biases, the mean state, statistics of normalisation layers) and whole numbers stay as they are. Where int8 is asked
-    for, what has fewer than 9,000 numbers becomes float16.
+    for, what is smaller than `_LARGE` becomes float16.
     """
     kept = value.detach().cpu()
     if not kept.is_floating_point() or kept.dim() < 2:

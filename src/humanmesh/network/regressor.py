@@ -126,19 +126,16 @@ class HeatmapKeypoints:
 def read_heatmaps(heatmaps: Float[Tensor, "batch 19 height width"]) -> HeatmapKeypoints:
     """Keypoints as the mean of the softmax over each map (integral regression, Sun et al. 2018), in float32 under autocast too."""
     with torch.autocast(heatmaps.device.type, enabled=False):
-        return _read_heatmaps(heatmaps.float())
-
-
-def _read_heatmaps(logits: Float[Tensor, "batch 19 height width"]) -> HeatmapKeypoints:
-    height, width = logits.shape[-2:]
-    share = (HEATMAP_SHARPNESS * logits).flatten(2).softmax(-1).view_as(logits)
-    x, y = _cell_centers(width, logits.device), _cell_centers(height, logits.device)
-    share_x, share_y = share.sum(-2), share.sum(-1)
-    positions = torch.stack([share_x @ x, share_y @ y], -1)
-    squares = share_x @ x.square() + share_y @ y.square() - positions.square().sum(-1)
-    # A map that is one single cell has no spread and no slope there; half a cell stands for both.
-    spreads = squares.clamp_min((1 / width) ** 2).sqrt()
-    return HeatmapKeypoints(positions, logits.flatten(2).amax(-1).sigmoid(), spreads)
+        logits = heatmaps.float()
+        height, width = logits.shape[-2:]
+        share = (HEATMAP_SHARPNESS * logits).flatten(2).softmax(-1).view_as(logits)
+        x, y = _cell_centers(width, logits.device), _cell_centers(height, logits.device)
+        share_x, share_y = share.sum(-2), share.sum(-1)
+        positions = torch.stack([share_x @ x, share_y @ y], -1)
+        squares = share_x @ x.square() + share_y @ y.square() - positions.square().sum(-1)
+        # A map that is one single cell has no spread and no slope there; half a cell stands for both.
+        spreads = squares.clamp_min((1 / width) ** 2).sqrt()
+        return HeatmapKeypoints(positions, logits.flatten(2).amax(-1).sigmoid(), spreads)
 
 
 def _cell_centers(count: int, device: torch.device) -> Float[Tensor, "count"]:
