@@ -24,6 +24,7 @@ from humanmesh.data.shards import ShardSource, data_sets_in, write_shards
 from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_recovery
+from humanmesh.network.precision import has_fast_bfloat16
 from humanmesh.network.recovery import Recovery
 
 SURE = 0.4
@@ -62,7 +63,9 @@ def seen_keypoints(
 ) -> tuple[Float[Tensor, "batch 19 2"], Float[Tensor, "batch 19"]]:
     """Offsets of the heat maps' keypoints from the labels, in units of the box, and their confidences."""
     batch = augment(collate(samples), NO_AUGMENTATION, crop_size, torch.Generator())
-    _, seen = network.see(batch.images.contiguous(memory_format=torch.channels_last))
+    device = batch.images.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
+        _, seen = network.see(batch.images.contiguous(memory_format=torch.channels_last))
     assert seen is not None
     stretch = NO_AUGMENTATION.margin / 2  # crop half-widths to boxes
     return torch.stack([seen.positions, batch.keypoints_2d], 1) * stretch, seen.confidences

@@ -1,7 +1,7 @@
 """Teach the modern regressor's lifted start from motion capture, without pictures: `python tools/train_start.py --help`.
 
 Recorded poses with drawn shapes are seen by drawn cameras; what the heat maps would say of them is the true keypoints with
-the errors, confidences and spreads that the network's own heat maps showed of one rendered person, drawn anew each time.
+the errors, confidences, spreads and depths that the network's own heat maps showed of one rendered person, drawn anew each time.
 """
 
 import math
@@ -29,7 +29,7 @@ from humanmesh.fitting.projected_people import (
 )
 from humanmesh.network.encoder import EncoderOutput
 from humanmesh.network.recovery import Recovery, RecoveryOutput, build_recovery
-from humanmesh.network.regressor import HeatmapKeypoints
+from humanmesh.network.regressor import HeatmapKeypoints, depths_of
 from humanmesh.training.config import MODERN, LossWeights
 from humanmesh.training.step import OBJECTIVES, total
 
@@ -77,6 +77,8 @@ class HeatmapErrors:
     spreads: Float[Tensor, "people 19"]
     known: Float[Tensor, "people 19"]
     """1 where the true keypoint lay in the crop."""
+    depths: Float[Tensor, "people 19"] | None = None
+    """From the true depths, metres; None of a network that reads none."""
 
     def seen(self, people: ProjectedPeople, generator: torch.Generator) -> HeatmapKeypoints:
         """What heat maps might say of these people."""
@@ -91,6 +93,7 @@ class HeatmapErrors:
             positions.clamp(-_OUTSIDE, _OUTSIDE),
             self.confidences[rows, keypoint],
             self.spreads[rows, keypoint],
+            None if self.depths is None else depths_of(people.points_3d) + self.depths[rows, keypoint],
         )
 
     def _rows_like(
@@ -118,10 +121,10 @@ def heatmap_errors(network: Recovery, source: ShardSource, people: int, size: in
         assert seen is not None
         known = (batch.weights_2d > 0).float() * (batch.keypoints_2d.abs() < 1).all(-1)
         offsets = (seen.positions - batch.keypoints_2d) * known[..., None]
-        parts.append(HeatmapErrors(offsets, seen.confidences, seen.spreads, known))
-    return HeatmapErrors(
-        *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(HeatmapErrors))
-    )
+        depths = None if seen.depths is None else seen.depths - depths_of(batch.keypoints_3d)
+        parts.append(HeatmapErrors(offsets, seen.confidences, seen.spreads, known, depths))
+    names = [field.name for field in fields(HeatmapErrors) if getattr(parts[0], field.name) is not None]
+    return HeatmapErrors(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def as_batch(people: ProjectedPeople) -> Batch:

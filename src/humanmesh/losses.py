@@ -25,6 +25,15 @@ def reprojection_loss(
     return weighted_mean((predicted - target).abs().mean(-1), weights)
 
 
+def depth_loss(
+    predicted: Float[Tensor, "batch keypoints"],
+    target: Float[Tensor, "batch keypoints"],
+    weights: Float[Tensor, "batch keypoints"],
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of depths, metres."""
+    return weighted_mean((predicted - target).abs(), weights)
+
+
 def root_relative(
     points: Float[Tensor, "batch points 3"], left_hip: int, right_hip: int
 ) -> Float[Tensor, "batch points 3"]:

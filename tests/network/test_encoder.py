@@ -42,6 +42,26 @@ def test_stride_one_keeps_the_size_and_pads_both_sides() -> None:
     assert torch.equal(ones_convolution(1)(picture)[0, 0], expected)
 
 
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (8, 5), (1, 2)])
+def test_a_depthwise_convolution_that_strides_is_the_dense_one_with_the_same_kernels(
+    size: tuple[int, int],
+) -> None:
+    chance = torch.Generator().manual_seed(0)
+    depthwise, dense = SameConv2d(3, 3, 3, 2, groups=3), SameConv2d(3, 3, 3, 2)
+    with torch.no_grad():
+        depthwise.weight.copy_(torch.randn(3, 1, 3, 3, generator=chance))
+        dense.weight.zero_()
+        for channel in range(3):
+            dense.weight[channel, channel] = depthwise.weight[channel, 0]
+    picture = torch.randn(2, 3, *size, generator=chance, requires_grad=True)
+    by_picture = []
+    for convolution in (depthwise, dense):
+        answer = convolution(picture)
+        by_picture.append((answer, *torch.autograd.grad(answer.square().sum(), picture)))
+    for one, other in zip(*by_picture, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
 def parameters(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 

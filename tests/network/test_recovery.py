@@ -72,6 +72,20 @@ def test_heat_maps_of_a_mirrored_crop_are_the_mirrored_heat_maps() -> None:
     assert torch.equal(output.encoded.features, network().eval()(crops()).encoded.features)
 
 
+def test_depths_of_a_mirrored_crop_are_those_of_the_other_side() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        looking = build_recovery(RecoveryConfig(depths=True, mirrored=True), made_body()).eval()
+    seen, mirrored = looking(crops()).seen, looking(crops().flip(-1)).seen
+    assert torch.allclose(mirrored.depths, seen.depths[:, list(KEYPOINTS.mirror)], atol=1e-4)
+    assert not torch.allclose(mirrored.depths, seen.depths, atol=1e-2)
+
+
+def test_depths_need_the_modern_regressor() -> None:
+    with pytest.raises(ValueError, match="depths"):
+        RecoveryConfig("resnet50", "hmr", "axis_angle", depths=True)
+
+
 def test_only_heat_maps_are_averaged_with_their_mirror() -> None:
     with pytest.raises(ValueError, match="mirrored"):
         RecoveryConfig("resnet50", "hmr", "axis_angle", mirrored=True)

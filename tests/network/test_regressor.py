@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from humanmesh.body.model import KeypointBody
-from humanmesh.body.skeletons import SMPL_24
+from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
 from humanmesh.errors import UnknownNameError
 from humanmesh.network.encoder import EncoderOutput
 from humanmesh.network.regressor import (
@@ -17,6 +17,7 @@ from humanmesh.network.regressor import (
     ModernRegressor,
     State,
     default_mean_pose,
+    depths_of,
     read_heatmaps,
     sample_at,
 )
@@ -166,6 +167,40 @@ def test_the_modern_regressor_asks_for_a_pyramid() -> None:
     regressor = ModernRegressor(State("6d"), CHANNELS)
     with pytest.raises(ValueError, match="pyramid=True"):
         regressor(EncoderOutput(torch.zeros(1, CHANNELS)), None, interpreter(regressor.state))
+
+
+def test_depths_are_the_means_of_their_maps_where_the_heat_maps_peak() -> None:
+    logits, depth_maps = torch.full((1, 19, 8, 8), -20.0), torch.zeros(1, 19, 2, 2)
+    logits[0, 0, 1, 6] = logits[0, 1, 7, 0] = logits[0, 1, 7, 7] = 20.0
+    depth_maps[0, :, 0, 1], depth_maps[0, :, 1, 0], depth_maps[0, :, 1, 1] = 0.3, -0.2, 0.6
+    depths = read_heatmaps(logits, depth_maps).depths
+    assert depths is not None
+    # The first lies in the upper right quarter, the second half in the lower left, half in the lower right.
+    torch.testing.assert_close(depths[0, :2], torch.tensor([0.3, 0.2]))
+
+
+def test_depths_count_from_the_middle_of_the_hips() -> None:
+    keypoints = torch.randn(2, 19, 3)
+    hips = [COCOPLUS_19.index["left_hip"], COCOPLUS_19.index["right_hip"]]
+    depths = depths_of(keypoints)
+    torch.testing.assert_close(depths[:, hips].sum(1), torch.zeros(2))
+    torch.testing.assert_close(depths, depths_of(keypoints + torch.tensor([1.0, 2.0, 3.0])))
+    torch.testing.assert_close(depths.diff(dim=1), keypoints[..., 2].diff(dim=1))
+
+
+def test_depths_turn_the_answer_and_learn_from_their_own_loss_alone() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        regressor = ModernRegressor(State("6d"), CHANNELS, lifted_start=True, depths=True).eval()
+    encoded, depth_maps = seen_crops(), torch.zeros(2, 19, 3, 3, requires_grad=True)
+    assert encoded.heatmaps is not None
+    interpret = interpreter(regressor.state)
+    flat = regressor(encoded, read_heatmaps(encoded.heatmaps, depth_maps), interpret)
+    deep = regressor(encoded, read_heatmaps(encoded.heatmaps, depth_maps + 0.2), interpret)
+    for before, after in zip(flat, deep, strict=True):
+        assert not torch.equal(before.rotations, after.rotations)
+    flat[-1].keypoints_3d.sum().backward()
+    assert depth_maps.grad is None
 
 
 def lifted(start: KeypointStart, seen: HeatmapKeypoints, state: State) -> Estimate:

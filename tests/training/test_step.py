@@ -20,7 +20,7 @@ def batch(*, known_3d: bool = True) -> Batch:
 
 def network() -> Recovery:
     torch.manual_seed(0)
-    return build_recovery(RecoveryConfig(crop_size=64), made_body())
+    return build_recovery(RecoveryConfig(crop_size=64, depths=True), made_body())
 
 
 @pytest.mark.parametrize("mode", ["unpaired", "no-prior"])
@@ -28,7 +28,7 @@ def network() -> Recovery:
 def test_modes_without_3d_give_3d_terms_of_zero(mode, objective):
     seen = allowed_labels(batch(), mode)
     terms = OBJECTIVES[objective](network()(seen.images), seen)
-    for name in {"joints_3d", "parameters", "rotations", "shape"} & set(terms):
+    for name in {"joints_3d", "parameters", "rotations", "shape", "seen_depths"} & set(terms):
         assert terms[name].value.item() == 0
 
 

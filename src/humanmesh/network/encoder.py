@@ -40,6 +40,9 @@ class EncoderOutput:
     """Logits of a person's centre at stride 4; None without person heads."""
     center_offsets: Float[Tensor, "batch 34 height width"] | None = None
     """At a person's centre: y, x offset in stride-4 cells to each COCO keypoint; None without person heads."""
+    depth_maps: Float[Tensor, "batch 19 rows columns"] | None = None
+    """Where a keypoint is, how deep it lies, at stride 16: metres along the camera's axis, from the middle of the hips; None without
+    a depth head."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -54,6 +57,11 @@ class SameConv2d(nn.Conv2d):
     def forward(self, input: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
         """As `nn.Conv2d`; the output has ceil(size / stride) rows and columns."""
         pads = [self._padding(size, axis) for axis, size in enumerate(input.shape[-2:])]
+        if self._is_strided_depthwise:
+            # oneDNN's own takes four times as long to learn.
+            every = F.conv2d(input, self.weight, self.bias, 1, 1, 1, self.groups)
+            (top, _), (left, _) = pads
+            return every[..., 1 - top :: 2, 1 - left :: 2].contiguous(memory_format=torch.channels_last)
         if all(before == after for before, after in pads):
             padding = (pads[0][0], pads[1][0])
             return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
@@ -64,6 +72,15 @@ class SameConv2d(nn.Conv2d):
         kernel, stride = self.kernel_size[axis], self.stride[axis]
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         return total // 2, total - total // 2
+
+    @property
+    def _is_strided_depthwise(self) -> bool:
+        return self.groups == self.in_channels and (self.stride, self.kernel_size) == ((2, 2), (3, 3))
+
+
+def _relu6(x: Tensor) -> Tensor:
+    """In place, which spares a pass through memory: convolutions don't need their output to learn."""
+    return F.relu6(x, inplace=True)
 
 
 class InvertedResidual(nn.Module):
@@ -79,8 +96,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
         """The block's output, at 1 / stride of the size."""
-        hidden = x if self.expand is None else F.relu6(self.expand(x))
-        out = self.project(F.relu6(self.depthwise(hidden)))
+        hidden = x if self.expand is None else _relu6(self.expand(x))
+        out = self.project(_relu6(self.depthwise(hidden)))
         return x + out if self.is_residual else out
 
 
@@ -94,43 +111,55 @@ def _head(channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(*_separable(channels, _HEAD_CHANNELS), SameConv2d(_HEAD_CHANNELS, out_channels, 1))
 
 
+_COARSE_CHANNELS = 64
+"""Channels of the pyramid at stride 16."""
+
+
 class FeaturePyramid(nn.Module):
     """Brings maps of falling resolution together at the finest one (Lin et al. 2017), with MoveNet's light layers."""
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        widths = (PYRAMID_CHANNELS, 32, 64)
+        widths = (PYRAMID_CHANNELS, 32, _COARSE_CHANNELS)
         self.top = SameConv2d(channels[3], widths[2], 1)
         self.laterals = nn.ModuleList(SameConv2d(channels[level], widths[level], 1) for level in range(3))
         outputs = (PYRAMID_CHANNELS, PYRAMID_CHANNELS, widths[1])
         self.smooths = nn.ModuleList(_separable(widths[level], outputs[level]) for level in range(3))
 
-    def forward(self, maps: list[Tensor]) -> Float[Tensor, "batch features height width"]:
-        """The map at the size of `maps[0]`; `maps` runs from stride 4 to the coarsest."""
+    def forward(
+        self, maps: list[Tensor]
+    ) -> tuple[Float[Tensor, "batch features height width"], Float[Tensor, "batch 64 h w"]]:
+        """The map at the size of `maps[0]`, and the coarse one at that of `maps[2]`; `maps` runs from stride 4 to the coarsest."""
         x = self.top(maps[3])
+        sums = []
         for level in (2, 1, 0):
             lateral = self.laterals[level](maps[level])
             upsampled = F.interpolate(x, size=lateral.shape[-2:], mode="bilinear", align_corners=False)
-            x = self.smooths[level](upsampled + lateral)
-        return x
+            sums.append(upsampled + lateral)
+            x = self.smooths[level](sums[-1])
+        return x, sums[0]
 
 
 class Neck(nn.Module):
-    """The feature pyramid and the heads that read its stride-4 map."""
+    """The feature pyramid and the heads that read it: depths at stride 16, all others at stride 4."""
 
-    def __init__(self, channels: tuple[int, ...], *, person_heads: bool = False) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], *, person_heads: bool = False, depth_head: bool = False
+    ) -> None:
         super().__init__()
         self.pyramid = FeaturePyramid(channels)
         self.keypoint_head = _head(PYRAMID_CHANNELS, len(KEYPOINTS))
+        self.depth_head = _head(_COARSE_CHANNELS, len(KEYPOINTS)) if depth_head else None
         self.center_head = _head(PYRAMID_CHANNELS, 1) if person_heads else None
         self.offset_head = _head(PYRAMID_CHANNELS, 2 * len(COCO_17)) if person_heads else None
 
     def forward(self, pooled: Float[Tensor, "batch channels"], maps: list[Tensor]) -> EncoderOutput:
         """All outputs; `maps` runs from stride 4 to the coarsest."""
-        features = self.pyramid(maps)
+        features, coarse = self.pyramid(maps)
+        depths = None if self.depth_head is None else self.depth_head(coarse)
         center = None if self.center_head is None else self.center_head(features)
         offsets = None if self.offset_head is None else self.offset_head(features)
-        return EncoderOutput(pooled, features, self.keypoint_head(features), center, offsets)
+        return EncoderOutput(pooled, features, self.keypoint_head(features), center, offsets, depths)
 
 
 class Encoder(nn.Module):
@@ -179,7 +208,7 @@ class MobileNetV2(Encoder):
 
     channels = 1280
 
-    def __init__(self, width: float = 1.0, *, pyramid: bool = True, person_heads: bool = False) -> None:
+    def __init__(self, width: float = 1.0, *, pyramid: bool = True, **heads: bool) -> None:
         super().__init__()
         channels = _widened(32, width)
         self.stem = SameConv2d(3, channels, 3, 2)
@@ -194,17 +223,17 @@ class MobileNetV2(Encoder):
                     tapped.append(channels)
         self.blocks = nn.ModuleList(blocks)
         self.last = SameConv2d(channels, self.channels, 1)
-        self.neck = Neck((*tapped, self.channels), person_heads=person_heads) if pyramid else None
+        self.neck = Neck((*tapped, self.channels), **heads) if pyramid else None
 
     def levels(self, crops: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
         """Strides 4, 8, 16 and 32."""
-        x = F.relu6(self.stem(2 * crops - 1))
+        x = _relu6(self.stem(2 * crops - 1))
         maps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in _MOBILENET_TAPS:
                 maps.append(x)
-        return [*maps, F.relu6(self.last(x))]
+        return [*maps, _relu6(self.last(x))]
 
 
 class BasicBlock(nn.Module):
@@ -274,7 +303,7 @@ class ResNet(Encoder):
         counts: tuple[int, int, int, int],
         *,
         pyramid: bool = True,
-        person_heads: bool = False,
+        **heads: bool,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
@@ -293,7 +322,7 @@ class ResNet(Encoder):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.neck = Neck(channels, person_heads=person_heads) if pyramid else None
+        self.neck = Neck(channels, **heads) if pyramid else None
 
     def levels(self, crops: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
         """Strides 4, 8, 16 and 32."""
@@ -351,17 +380,20 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 }
 
 
-def build_encoder(name: str, *, pyramid: bool = True, person_heads: bool = False) -> Encoder:
+def build_encoder(
+    name: str, *, pyramid: bool = True, person_heads: bool = False, depth_head: bool = False
+) -> Encoder:
     """The encoder of that name, with random weights.
 
     Args:
         name: a key of `ENCODERS`.
         pyramid: also give the stride-4 features and the keypoint heat maps.
         person_heads: also give the maps that find people in a whole photo; needs the pyramid.
+        depth_head: also give the maps that keypoints' depths are read from; needs the pyramid.
 
     Raises:
         UnknownNameError: listing the names that exist.
     """
     if name not in ENCODERS:
         raise UnknownNameError("encoder", name, list(ENCODERS))
-    return ENCODERS[name](pyramid=pyramid, person_heads=person_heads)
+    return ENCODERS[name](pyramid=pyramid, person_heads=person_heads, depth_head=depth_head)

@@ -47,6 +47,8 @@ class RecoveryConfig:
     """Average the heat maps with those of the mirrored crop, in eval mode only."""
     lens_slope: float = 0.0
     """Perspective in which crops are seen whose camera nobody knows (`geometry.cameras.CropLens`); 0 is the paper's none."""
+    depths: bool = False
+    """Also read each keypoint's depth from the picture, for the modern regressor."""
     person_heads: bool = False
     """Also the maps that find people in a whole photo."""
 
@@ -64,6 +66,8 @@ class RecoveryConfig:
             raise ValueError("mirrored needs heat maps")
         if self.lifted_start and not REGRESSORS[self.regressor].needs_pyramid:
             raise ValueError("a lifted start needs heat maps: the modern regressor")
+        if self.depths and not REGRESSORS[self.regressor].needs_pyramid:
+            raise ValueError("depths need heat maps: the modern regressor")
         if not 0 <= self.lens_slope < 1:
             raise ValueError(f"lens_slope must be at least 0 and less than 1, got {self.lens_slope}")
         if self.rounds < 1:
@@ -140,7 +144,9 @@ class Recovery(nn.Module):
         """What the encoder sees in the crops, and the keypoints of its heat maps; no body yet."""
         twice = self.mirrored and not self.training
         encoded = _encoded_twice(self.encoder, crops) if twice else self.encoder(crops)
-        return encoded, None if encoded.heatmaps is None else read_heatmaps(encoded.heatmaps)
+        if encoded.heatmaps is None:
+            return encoded, None
+        return encoded, read_heatmaps(encoded.heatmaps, encoded.depth_maps)
 
     def interpret(self, state: Float[Tensor, "batch state"], lens: CropLens | None = None) -> Estimate:
         """Pose the body of a state and project its keypoints, without a lens by the network's own."""
@@ -154,16 +160,19 @@ class Recovery(nn.Module):
 
 
 def _encoded_twice(encoder: Encoder, crops: Float[Tensor, "batch 3 height width"]) -> EncoderOutput:
-    """The crops' encoding, its heat maps averaged with those of the mirrored crops."""
+    """The crops' encoding, its heat maps and depth maps averaged with those of the mirrored crops."""
     both = encoder(torch.cat([crops, crops.flip(-1)]))
-    assert both.heatmaps is not None, "RecoveryConfig asks for heat maps"
-    heatmaps, mirrored = both.heatmaps.chunk(2)
     outputs = {field.name: getattr(both, field.name) for field in fields(both)}
-    outputs = {name: None if output is None else output[: len(crops)] for name, output in outputs.items()}
-    return EncoderOutput(**{
-        **outputs,
-        "heatmaps": (heatmaps + mirrored.flip(-1)[:, list(KEYPOINTS.mirror)]) / 2,
-    })
+    halves = {name: output.chunk(2) for name, output in outputs.items() if output is not None}
+    of_keypoints = {
+        name: (maps + mirrored.flip(-1)[:, list(KEYPOINTS.mirror)]) / 2
+        for name, (maps, mirrored) in halves.items()
+        if name in _MAPS_OF_KEYPOINTS
+    }
+    return EncoderOutput(**{name: output for name, (output, _) in halves.items()} | of_keypoints)
+
+
+_MAPS_OF_KEYPOINTS = ("heatmaps", "depth_maps")
 
 
 def build_recovery(
@@ -182,10 +191,16 @@ def build_recovery(
         knowledge: what poses are likely and possible, for refinements.
     """
     regressor = REGRESSORS[config.regressor]
-    encoder = build_encoder(config.encoder, pyramid=regressor.needs_pyramid, person_heads=config.person_heads)
+    encoder = build_encoder(
+        config.encoder,
+        pyramid=regressor.needs_pyramid,
+        person_heads=config.person_heads,
+        depth_head=config.depths,
+    )
     state = State(config.rotation, mean_pose)
     body = KeypointBody(body_data, KEYPOINTS.name)
-    options = {"lifted_start": True} if config.lifted_start else {}
+    chosen = {"lifted_start": config.lifted_start, "depths": config.depths}
+    options = {name: True for name, is_asked in chosen.items() if is_asked}
     iterations = regressor(state, encoder.channels, rounds=config.rounds, **options)
     return Recovery(
         encoder,

@@ -121,10 +121,19 @@ class HeatmapKeypoints:
     """Sigmoid of the map's highest logit."""
     spreads: Float[Tensor, "batch 19"]
     """Standard deviation of the softmax about its mean, crop half-widths."""
+    depths: Float[Tensor, "batch 19"] | None = None
+    """Metres along the camera's axis from the middle of the hips; None without depth maps."""
 
 
-def read_heatmaps(heatmaps: Float[Tensor, "batch 19 height width"]) -> HeatmapKeypoints:
-    """Keypoints as the mean of the softmax over each map (integral regression, Sun et al. 2018), in float32 under autocast too."""
+def read_heatmaps(
+    heatmaps: Float[Tensor, "batch 19 height width"],
+    depth_maps: Float[Tensor, "batch 19 h w"] | None = None,
+) -> HeatmapKeypoints:
+    """Keypoints as the mean of the softmax over each map (integral regression, Sun et al. 2018), in float32 under autocast too.
+
+    Depths are the mean of their maps under the same softmax (location maps, Mehta et al. 2017); heat maps are a whole number of
+    times as fine.
+    """
     with torch.autocast(heatmaps.device.type, enabled=False):
         logits = heatmaps.float()
         height, width = logits.shape[-2:]
@@ -135,7 +144,15 @@ def read_heatmaps(heatmaps: Float[Tensor, "batch 19 height width"]) -> HeatmapKe
         squares = share_x @ x.square() + share_y @ y.square() - positions.square().sum(-1)
         # A map that is one single cell has no spread and no slope there; half a cell stands for both.
         spreads = squares.clamp_min((1 / width) ** 2).sqrt()
-        return HeatmapKeypoints(positions, logits.flatten(2).amax(-1).sigmoid(), spreads)
+        depths = None if depth_maps is None else _mean_depths(share, depth_maps.float())
+        return HeatmapKeypoints(positions, logits.flatten(2).amax(-1).sigmoid(), spreads, depths)
+
+
+def _mean_depths(
+    share: Float[Tensor, "batch 19 height width"], depth_maps: Float[Tensor, "batch 19 h w"]
+) -> Float[Tensor, "batch 19"]:
+    cells = share.shape[-1] // depth_maps.shape[-1]
+    return (cells**2 * F.avg_pool2d(share, cells) * depth_maps).sum((2, 3))
 
 
 def _cell_centers(count: int, device: torch.device) -> Float[Tensor, "count"]:
@@ -148,6 +165,15 @@ def sample_at(
     """The map's values at points in crop coordinates, bilinear; zero outside the crop."""
     sampled = F.grid_sample(features.float(), points[:, None].float(), align_corners=False)
     return sampled[:, :, 0].transpose(1, 2)
+
+
+def depths_of(keypoints: Float[Tensor, "batch 19 3"]) -> Float[Tensor, "batch 19"]:
+    """Depths of `KEYPOINTS`, metres along the camera's axis from the middle of the hips."""
+    depths = keypoints[..., 2]
+    return depths - depths[:, _HIPS].mean(1, keepdim=True)
+
+
+_HIPS = [KEYPOINTS.index["left_hip"], KEYPOINTS.index["right_hip"]]
 
 
 def _small_last_layer(inputs: int, outputs: int) -> nn.Linear:
@@ -170,12 +196,12 @@ class KeypointStart(nn.Module):
     """The first state, from the heat maps' keypoints alone: lifting (Martinez et al. 2017) as a start of the rounds.
 
     It needs no picture, so motion capture seen by drawn cameras teaches it (`tools/train_start.py`). Moving or scaling the keypoints moves
-    and scales the camera and leaves the body as it is.
+    and scales the camera and leaves the body as it is. With `depths` it sees those of the depth maps, too.
     """
 
-    def __init__(self, state_size: int, *, width: int = 512, blocks: int = 2) -> None:
+    def __init__(self, state_size: int, *, width: int = 512, blocks: int = 2, depths: bool = False) -> None:
         super().__init__()
-        self.first = nn.Linear(4 * len(KEYPOINTS), width)
+        self.first = nn.Linear((5 if depths else 4) * len(KEYPOINTS), width)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width),
@@ -191,9 +217,10 @@ class KeypointStart(nn.Module):
         center, size = _place_and_size(positions, confidences)
         relative = (positions - center[:, None]) / size[:, None, None]
         spreads = seen.spreads.detach() / size[:, None]
-        hidden = self.first(
-            torch.cat([relative.clamp(-5, 5).flatten(1), confidences, spreads.clamp(max=5)], 1)
-        )
+        parts = [relative.clamp(-5, 5).flatten(1), confidences, spreads.clamp(max=5)]
+        if seen.depths is not None:
+            parts.append(seen.depths.detach())
+        hidden = self.first(torch.cat(parts, 1))
         for block in self.blocks:
             hidden = hidden + block(hidden)
         state = mean + self.last(hidden).float()
@@ -258,16 +285,23 @@ class ModernRegressor(nn.Module):
     needs_pyramid = True
 
     def __init__(
-        self, state: State, channels: int, *, rounds: int = 3, hidden: int = 1024, lifted_start: bool = False
+        self,
+        state: State,
+        channels: int,
+        *,
+        rounds: int = 3,
+        hidden: int = 1024,
+        lifted_start: bool = False,
+        depths: bool = False,
     ) -> None:
         super().__init__()
         self.state = state
         self.rounds = rounds
-        self.start = KeypointStart(state.size) if lifted_start else None
+        self.start = KeypointStart(state.size, depths=depths) if lifted_start else None
         self.reduce = nn.Sequential(nn.Linear(channels, 512), nn.LayerNorm(512), nn.ReLU())
         sampled = len(KEYPOINTS) * PYRAMID_CHANNELS
         self.sampled_norm = nn.LayerNorm(sampled)
-        evidence = len(KEYPOINTS) * (2 + 2 + 2 + 1 + 1)
+        evidence = len(KEYPOINTS) * (2 + 2 + 2 + 1 + 1 + depths)
         self.fc1 = nn.Linear(512 + state.size + sampled + evidence, hidden)
         self.fc2 = nn.Linear(hidden, hidden)
         self.norm1, self.norm2 = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
@@ -289,28 +323,31 @@ class ModernRegressor(nn.Module):
         estimates = []
         if self.start is None:
             state = self.state.mean.expand(batch, -1)
-            projected = interpret(state.detach()).keypoints_2d
+            last = interpret(state.detach())
         else:
             state = self.start(seen, self.state.mean)
-            estimates.append(interpret(state))
-            state, projected = state.detach(), estimates[-1].keypoints_2d.detach()
+            last = interpret(state)
+            estimates.append(last)
+            state = state.detach()
         for _ in range(self.rounds):
-            evidence = self._evidence(encoded.features, seen, projected)
+            evidence = self._evidence(encoded.features, seen, last)
             hidden = torch.cat([pooled, state, evidence], -1)
             hidden = self.dropout(F.relu(self.norm1(self.fc1(hidden))))
             hidden = self.dropout(F.relu(self.norm2(self.fc2(hidden))))
             state = state + self.fc3(hidden).float()
-            estimates.append(interpret(state))
-            state, projected = state.detach(), estimates[-1].keypoints_2d.detach()
+            last = interpret(state)
+            estimates.append(last)
+            state = state.detach()
         return tuple(estimates)
 
     def _evidence(
         self,
         features: Float[Tensor, "batch channels height width"],
         seen: HeatmapKeypoints,
-        projected: Float[Tensor, "batch 19 2"],
+        last: Estimate,
     ) -> Float[Tensor, "batch evidence"]:
         # The heat maps learn where keypoints are, not what would suit the regressor: no gradient flows into them.
+        projected = last.keypoints_2d.detach()
         positions, confidences = seen.positions.detach(), seen.confidences.detach()[..., None]
         parts = [
             self.sampled_norm(sample_at(features, projected).flatten(1)),
@@ -320,6 +357,8 @@ class ModernRegressor(nn.Module):
             confidences,
             seen.spreads.detach()[..., None],
         ]
+        if seen.depths is not None:
+            parts.append(_OFFSET_GAIN * (seen.depths - depths_of(last.keypoints_3d)).detach())
         return torch.cat([part.flatten(1) for part in parts], -1)
 
 

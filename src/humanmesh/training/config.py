@@ -32,6 +32,8 @@ class LossWeights:
     """Focal loss of the keypoint heat maps."""
     seen_keypoints: float = 0.0
     """L1 of the keypoints read off the heat maps, crop half-widths."""
+    seen_depths: float = 0.0
+    """L1 of the keypoints' depths read off the depth maps, metres."""
     shape_prior: float = 0.0
     """Mean square of the shape coefficients."""
     knees: float = 0.0
@@ -124,7 +126,7 @@ HMR = TrainConfig(
 """The paper's numbers (Kanazawa et al. 2018 and the authors' training script)."""
 
 MODERN = TrainConfig(
-    network=RecoveryConfig(refinements=5, mirrored=True, lifted_start=True, lens_slope=0.25),
+    network=RecoveryConfig(refinements=5, mirrored=True, lifted_start=True, lens_slope=0.25, depths=True),
     losses=LossWeights(
         parameters=0.0,
         rotations=20.0,
@@ -132,6 +134,7 @@ MODERN = TrainConfig(
         adversarial=0.25,
         heatmaps=3.0,
         seen_keypoints=40.0,
+        seen_depths=20.0,
         shape_prior=0.05,
         knees=10.0,
     ),

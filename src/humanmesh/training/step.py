@@ -13,7 +13,7 @@ from humanmesh.body.skeletons import COCOPLUS_19, LSP_14, SMPL_24
 from humanmesh.data.dataset import Batch
 from humanmesh.errors import HumanMeshError
 from humanmesh.network.recovery import RecoveryOutput
-from humanmesh.network.regressor import Estimate
+from humanmesh.network.regressor import Estimate, depths_of
 from humanmesh.training.config import LossWeights, Mode
 
 HEATMAP_SIGMA = 1.5
@@ -132,12 +132,17 @@ def _heatmap_terms(output: RecoveryOutput, batch: Batch) -> Terms:
         return {}
     target = losses.gaussian_heatmaps(batch.keypoints_2d, logits.shape[-1], HEATMAP_SIGMA)
     inside = (batch.keypoints_2d.abs() < 1).all(-1).float()
-    return {
+    terms = {
         "heatmaps": _term(losses.heatmap_loss, logits.float(), target, batch.weights_2d),
         "seen_keypoints": _term(
             losses.reprojection_loss, seen.positions, batch.keypoints_2d, batch.weights_2d * inside
         ),
     }
+    if seen.depths is not None:
+        terms["seen_depths"] = _term(
+            losses.depth_loss, seen.depths, depths_of(batch.keypoints_3d), batch.weights_3d * inside
+        )
+    return terms
 
 
 OBJECTIVES: dict[str, Callable[[RecoveryOutput, Batch], Terms]] = {"hmr": hmr_terms, "modern": modern_terms}
