@@ -57,8 +57,8 @@ class SameConv2d(nn.Conv2d):
     def forward(self, input: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
         """As `nn.Conv2d`; the output has ceil(size / stride) rows and columns."""
         pads = [self._padding(size, axis) for axis, size in enumerate(input.shape[-2:])]
-        if self._is_strided_depthwise:
-            # oneDNN's own takes four times as long to learn.
+        if self._is_strided_depthwise and input.requires_grad:
+            # The backward pass of oneDNN's own takes several times as long.
             every = F.conv2d(input, self.weight, self.bias, 1, 1, 1, self.groups)
             (top, _), (left, _) = pads
             return every[..., 1 - top :: 2, 1 - left :: 2].contiguous(memory_format=torch.channels_last)
