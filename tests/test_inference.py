@@ -267,8 +267,8 @@ def test_a_faint_find_needs_the_heat_maps_to_agree(model, photo, monkeypatch):
     read = recovery.read_heatmaps
 
     def recovered_at(confidence: float) -> int:
-        def heat(maps):
-            seen = read(maps)
+        def heat(*maps):
+            seen = read(*maps)
             return replace(seen, confidences=torch.full_like(seen.confidences, confidence))
 
         monkeypatch.setattr(recovery, "read_heatmaps", heat)
