@@ -1,7 +1,7 @@
 """Teach the modern regressor's lifted start from motion capture, without pictures: `python tools/train_start.py --help`.
 
 Recorded poses with drawn shapes are seen by drawn cameras; what the heat maps would say of them is the true keypoints with
-the errors, confidences, spreads and depths that the network's own heat maps showed of one rendered person, drawn anew each time.
+the errors (of depths, too), confidences and spreads that the network's own maps showed of one rendered person, drawn anew each time.
 """
 
 import math
