@@ -1,6 +1,7 @@
 """Refinement: it finds what the keypoints say, leaves alone what they do not, and gives no monsters."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from humanmesh.geometry.cameras import CropPerspectiveCamera, centred_lens
 from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle, matrix_to_axis_angle
 from humanmesh.network.recovery import RecoveryConfig
 from humanmesh.network.refinement import _as_seen_from_eye_level, refine
-from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
+from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose, depths_of
 
 BODY = KeypointBody(load_body_data("anny"), "cocoplus19")
 KNOWLEDGE = bundled_pose_knowledge()
@@ -31,6 +32,11 @@ def estimate_of(pose: torch.Tensor, scale: float = 0.9, slope: float = 0.0) -> E
 
 def seen_at(positions: torch.Tensor, confidence: float = 0.8) -> HeatmapKeypoints:
     return HeatmapKeypoints(positions, torch.full((1, 19), confidence), torch.full((1, 19), 0.05))
+
+
+def seen_in_space(wanted: Estimate) -> HeatmapKeypoints:
+    """Places and depths of a body's keypoints."""
+    return replace(seen_at(wanted.keypoints_2d), depths=depths_of(wanted.keypoints_3d))
 
 
 def error(found: Estimate, wanted: Estimate) -> float:
@@ -52,6 +58,36 @@ def test_a_raised_arm_is_found_from_its_keypoints(slope: float):
     start, wanted = estimate_of(pose, slope=slope), estimate_of(raised, slope=slope)
     found = refine(BODY, start, seen_at(wanted.keypoints_2d), 3)
     assert error(found, wanted) < 0.35 * error(start, wanted)
+
+
+def arm_held(forward: float) -> Estimate:
+    """The mean pose with the left arm at the side, held toward the camera (degrees), or away from it."""
+    pose = default_mean_pose()
+    arm = axis_angle_to_matrix(pose[LEFT_SHOULDER])
+    turned = axis_angle_to_matrix(torch.tensor([0.0, -math.radians(forward), 0.0])) @ arm
+    pose[LEFT_SHOULDER] = matrix_to_axis_angle(turned)
+    return estimate_of(pose)
+
+
+def test_of_two_arms_that_look_alike_depths_tell_which_is_meant():
+    toward, away = arm_held(30), arm_held(-60)
+    assert error(toward, away) < 0.01
+
+    def wrist_depth(estimate: Estimate) -> float:
+        return float(depths_of(estimate.keypoints_3d)[0, COCOPLUS_19.index["left_wrist"]])
+
+    before, wanted = wrist_depth(toward), wrist_depth(away)
+    assert before < -0.15 < 0.15 < wanted
+    assert wrist_depth(refine(BODY, toward, seen_at(away.keypoints_2d), 8)) < 0.5 * before
+    assert wrist_depth(refine(BODY, toward, seen_in_space(away), 8)) > 0.5 * wanted
+    unsure = replace(seen_in_space(away), confidences=torch.zeros(1, 19))
+    assert wrist_depth(refine(BODY, toward, unsure, 8)) == pytest.approx(before, abs=1e-5)
+
+
+def test_an_estimate_that_agrees_with_its_depths_stays():
+    start = arm_held(30)
+    found = refine(BODY, start, seen_in_space(start), 3)
+    torch.testing.assert_close(found.rotations, start.rotations, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.3])
@@ -198,10 +234,12 @@ def leaning(degrees: float) -> Estimate:
 def test_people_who_stand_are_turned_toward_what_a_level_camera_sees(before: float, after: float):
     start = leaning(before)
     assert lean(start.joints) == pytest.approx(before, abs=0.01)
-    turned = _as_seen_from_eye_level(start.rotations, start.joints)
-    joints, _ = BODY(turned, start.shape)
+    turned, seen = _as_seen_from_eye_level(start, seen_in_space(start))
+    joints, keypoints = BODY(turned.rotations, start.shape)
     assert lean(joints) == pytest.approx(after, abs=0.01)
-    assert torch.equal(turned[:, 1:], start.rotations[:, 1:])
+    assert torch.equal(turned.rotations[:, 1:], start.rotations[:, 1:])
+    assert seen.depths is not None
+    torch.testing.assert_close(seen.depths, depths_of(keypoints), atol=1e-5, rtol=0)
 
 
 def test_people_who_crouch_or_stand_on_their_hands_are_not_turned():
@@ -209,8 +247,8 @@ def test_people_who_crouch_or_stand_on_their_hands_are_not_turned():
     pose[[LEFT_KNEE - 3, LEFT_KNEE - 2], 0] = math.radians(-90)
     pose[[LEFT_KNEE, LEFT_KNEE + 1], 0] = math.radians(120)
     for start in (estimate_of(pose), leaning(180.0)):
-        turned = _as_seen_from_eye_level(start.rotations, start.joints)
-        assert geodesic_angle(turned[:, 0], start.rotations[:, 0]).rad2deg() < 0.6
+        turned, _ = _as_seen_from_eye_level(start, seen_at(start.keypoints_2d))
+        assert geodesic_angle(turned.rotations[:, 0], start.rotations[:, 0]).rad2deg() < 0.6
 
 
 def test_between_two_poses_that_look_alike_the_likelier_one_is_taken():

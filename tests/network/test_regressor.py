@@ -10,6 +10,8 @@ from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
 from humanmesh.errors import UnknownNameError
 from humanmesh.network.encoder import EncoderOutput
 from humanmesh.network.regressor import (
+    HEATMAP_SHARPNESS,
+    NEARNESS,
     Estimate,
     HeatmapKeypoints,
     HmrRegressor,
@@ -19,6 +21,7 @@ from humanmesh.network.regressor import (
     default_mean_pose,
     depths_of,
     read_heatmaps,
+    read_near,
     sample_at,
 )
 from made_body import made_body
@@ -328,8 +331,54 @@ def test_maps_are_read_as_well_under_autocast() -> None:
     alone = read_heatmaps(heatmaps)
     with torch.autocast("cpu", torch.bfloat16):
         under = read_heatmaps(heatmaps)
+        near = read_near(heatmaps, under, torch.zeros(2, 19, 2))
     assert torch.equal(under.positions, alone.positions)
     assert torch.equal(under.spreads, alone.spreads)
+    assert torch.equal(near.positions, read_near(heatmaps, alone, torch.zeros(2, 19, 2)).positions)
+
+
+def bell(mean: tuple[float, float], deviation: float, cells: int = 64) -> torch.Tensor:
+    """Logits of maps whose softmax is a round Gaussian about a place."""
+    centers = (torch.arange(cells) + 0.5) * (2 / cells) - 1
+    distances = (centers - mean[0]).square() + (centers - mean[1]).square()[:, None]
+    return (-distances / (2 * deviation**2 * HEATMAP_SHARPNESS)).expand(1, 19, cells, cells)
+
+
+def test_near_a_body_a_gaussian_is_read_where_the_product_of_both_gaussians_lies() -> None:
+    heatmaps, deviation = bell((0.1, -0.2), 0.1), 0.1
+    body = torch.tensor([0.3, 0.05])
+    near = read_near(heatmaps, read_heatmaps(heatmaps), body.expand(1, 19, 2))
+    share = NEARNESS**2 / (NEARNESS**2 + deviation**2)
+    expected = share * torch.tensor([0.1, -0.2]) + (1 - share) * body
+    assert torch.allclose(near.positions, expected.expand(1, 19, 2), atol=1e-4)
+
+
+@pytest.mark.parametrize(("body", "column"), [(-0.4, 2), (0.5, 12)])
+def test_of_two_equal_peaks_the_one_near_the_body_is_read(body: float, column: int) -> None:
+    heatmaps = torch.full((1, 19, 16, 16), -20.0)
+    heatmaps[0, :, 8, 2] = 5
+    heatmaps[0, :, 8, 12] = 5
+    near = read_near(heatmaps, read_heatmaps(heatmaps), torch.tensor([body, 0.0]).expand(1, 19, 2))
+    assert torch.allclose(near.positions[..., 0], torch.tensor((column + 0.5) / 8 - 1), atol=1e-3)
+
+
+def test_a_body_outside_the_crop_or_far_from_every_peak_is_read_finitely_and_inside() -> None:
+    heatmaps = torch.full((1, 19, 16, 16), -1e4)
+    heatmaps[0, :, 15, 15] = 1e4
+    far = torch.tensor([-1e6, -1e6]).expand(1, 19, 2)
+    near = read_near(heatmaps, read_heatmaps(heatmaps), far)
+    assert torch.allclose(near.positions, torch.full((1, 19, 2), 0.9375))  # the only peak, however far
+    flat = torch.zeros(1, 19, 16, 16)
+    assert read_near(flat, read_heatmaps(flat), far).positions.abs().max() < 1
+
+
+def test_only_places_are_read_near_a_body_and_nothing_is_learned_from_them() -> None:
+    heatmaps = torch.randn(1, 19, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    seen = read_heatmaps(heatmaps)
+    near = read_near(heatmaps, seen, torch.zeros(1, 19, 2, requires_grad=True))
+    assert near.confidences is seen.confidences
+    assert near.spreads is seen.spreads
+    assert not near.positions.requires_grad
 
 
 def test_moving_a_peak_moves_its_keypoint() -> None:

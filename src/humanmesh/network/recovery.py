@@ -22,6 +22,7 @@ from humanmesh.network.regressor import (
     ModernRegressor,
     State,
     read_heatmaps,
+    read_near,
 )
 
 
@@ -133,10 +134,16 @@ class Recovery(nn.Module):
         """
         encoded, seen = self.see(crops)
         rounds = self.regressor(encoded, seen, partial(self.interpret, lens=lens))
-        if self.refinements and seen is not None and not self.training:
+        if self.refinements and not self.training:
             with torch.autocast(crops.device.type, enabled=False):
-                rounds = (*rounds, refine(self.body, rounds[-1], seen, self.refinements, self.knowledge))
+                rounds = (*rounds, self._refined(rounds[-1], encoded, seen))
         return RecoveryOutput(rounds, encoded, seen)
+
+    def _refined(self, estimate: Estimate, encoded: EncoderOutput, seen: HeatmapKeypoints | None) -> Estimate:
+        if seen is None or encoded.heatmaps is None:
+            raise ValueError("refinements need heat maps")
+        near = read_near(encoded.heatmaps, seen, estimate.keypoints_2d)
+        return refine(self.body, estimate, near, self.refinements, self.knowledge)
 
     def see(
         self, crops: Float[Tensor, "batch 3 height width"]

@@ -2,12 +2,12 @@
 
 The regressor knows what bodies do; the heat maps know where joints are. The steps minimise
 
-    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_i |d_i'|^2 / tau_i^2  +  |b|^2  +  w E(pose)  +  sum_i |e_i|^2 / eta^2
-        +  sum_knees  rho(f - f_0) / kappa^2
+    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_k  c_k^2 rho(z_k - m_k) / zeta^2  +  sum_i |d_i'|^2 / tau_i^2  +  |b|^2
+        +  w E(pose)  +  sum_i |e_i|^2 / eta^2  +  sum_knees  rho(f - f_0) / kappa^2
 
 over small rotations d of the joints (radians, each in its own frame) and changes of the camera and of the shape (b, standard
 deviations), with projected keypoints x, heat-map keypoints h and their confidences c, and the Geman-McClure function rho, so that
-one wrong keypoint pulls little.
+one wrong keypoint pulls little. z are depths of keypoints, m those of the depth maps, where there are any.
 E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
 (`body.joint_limits`); what still lies beyond them at the end is turned back. f is how far a knee is bent: people who stand
 lock their knees, which no Gaussian says, while the pull on knees that are clearly bent fades. tau says how far the
@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanmesh.body.jacobian import keypoint_jacobian
+from humanmesh.body.jacobian import KeypointJacobian, keypoint_jacobian
 from humanmesh.body.joint_limits import LIMITED_ROWS, JointLimits
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.priors import PosePrior
@@ -39,12 +39,16 @@ from humanmesh.geometry.rotations import (
     matrix_to_axis_angle,
 )
 from humanmesh.network.encoder import KEYPOINTS
-from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose
+from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose, depths_of
 
 KEYPOINT_DEVIATION = 0.012
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
 OUTLIER_DISTANCE = 0.24
 """Distance in crop half-widths at which a keypoint's pull has fallen to a quarter."""
+DEPTH_DEVIATION = 0.06
+"""zeta, metres: how far a confident keypoint's depth may be off. Depth maps err by more, but the estimate, which saw them, is tied too."""
+OUTLIER_DEPTH = 0.3
+"""Distance in metres at which a depth's pull has fallen to a quarter."""
 STEP_LENGTH = 0.7
 """Share of each Gauss-Newton step that is gone: whole ones overshoot where the weights change."""
 _LIMIT_DEVIATION = 0.05
@@ -132,8 +136,8 @@ def refine(
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
     if knowledge is not None:
-        standing = _as_seen_from_eye_level(estimate.rotations, estimate.joints)
-        estimate = replace(estimate, rotations=_with_unseen_legs_straight(standing, seen))
+        estimate, seen = _as_seen_from_eye_level(estimate, seen)
+        estimate = replace(estimate, rotations=_with_unseen_legs_straight(estimate.rotations, seen))
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world, estimate.shape.shape[1])
     prior = None if knowledge is None else knowledge.prior.to(estimate.shape)
@@ -141,11 +145,15 @@ def refine(
     for _ in range(steps):
         rotations, camera, shape = _changed(estimate, change)
         # Every d moves its joint as a right-multiplied turn does, but for terms of second order in it.
-        projected, jacobian = _projected(body, rotations, shape, camera)
+        found = keypoint_jacobian(body, rotations, shape)
+        projected, jacobian = _projected(found, camera)
         residual = projected - seen.positions
-        weighted = (_weights(residual, seen.confidences)[..., None, None] * jacobian).flatten(1, 2).mT
+        squares = residual.square().sum(-1)
+        weights = _robust_weights(squares, seen.confidences, KEYPOINT_DEVIATION, OUTLIER_DISTANCE)
+        weighted = (weights[..., None, None] * jacobian).flatten(1, 2).mT
         normal = weighted @ jacobian.flatten(1, 2) + precision
         slope = weighted @ residual.flatten(1)[..., None] + precision @ change[..., None]
+        _pull_to_depths(found, seen, normal, slope)
         if knowledge is not None and prior is not None:
             _pull_within(knowledge.limits, rotations, normal, slope)
             _pull_to_likely_poses(prior, rotations, normal, slope)
@@ -158,20 +166,22 @@ def refine(
     return Estimate(rotations, shape, camera, joints, keypoints, camera.project(keypoints))
 
 
-def _as_seen_from_eye_level(
-    rotations: Float[Tensor, "batch 24 3 3"], joints: Float[Tensor, "batch 24 3"]
-) -> Float[Tensor, "batch 24 3 3"]:
-    """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees."""
-    height = joints[:, _ANKLES].mean(1) - joints[:, _SHOULDERS].mean(1)
+def _as_seen_from_eye_level(estimate: Estimate, seen: HeatmapKeypoints) -> tuple[Estimate, HeatmapKeypoints]:
+    """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees, and depths with them."""
+    height = estimate.joints[:, _ANKLES].mean(1) - estimate.joints[:, _SHOULDERS].mean(1)
     lean, aslant = torch.atan2(height[:, 2], height[:, 1]), torch.atan2(height[:, 0], height[:, 1])
     excess = lean - _EYE_LEVEL
     upright = (1 + (excess.square() + aslant.square()) / _FAR_FROM_UPRIGHT**2) ** -2
     stretched = ((height.norm(dim=1) - _BENT) / (_STRETCHED - _BENT)).clamp(0, 1)
     turn = torch.zeros_like(height)
     turn[:, 0] = -_LEVEL_SHARE * upright * stretched * excess
-    changed = rotations.clone()
-    changed[:, 0] = axis_angle_to_matrix(turn) @ rotations[:, 0]
-    return changed
+    turned = axis_angle_to_matrix(turn)
+    rotations = torch.cat([turned[:, None] @ estimate.rotations[:, :1], estimate.rotations[:, 1:]], 1)
+    if seen.depths is not None:
+        keypoints = estimate.keypoints_3d
+        change = depths_of(keypoints @ turned.mT) - depths_of(keypoints)
+        seen = replace(seen, depths=seen.depths + change)
+    return replace(estimate, rotations=rotations), seen
 
 
 _ANKLES = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]
@@ -267,27 +277,44 @@ _LIMITED_TURNS = [3 * row + axis for row in LIMITED_ROWS for axis in range(3)]
 
 
 def _projected(
-    body: KeypointBody,
-    rotations: Float[Tensor, "batch 24 3 3"],
-    shape: Float[Tensor, "batch 10"],
-    camera: WeakPerspectiveCamera,
+    found: KeypointJacobian, camera: WeakPerspectiveCamera
 ) -> tuple[Float[Tensor, "batch keypoints 2"], Float[Tensor, "batch keypoints 2 changes"]]:
     """Keypoints in the crop, and their derivative by the joints' turns, the logarithm of the scale, the camera's offset and the shape."""
-    found = keypoint_jacobian(body, rotations, shape)
     seen = camera.linearised(found.keypoints)
     in_space = torch.cat([found.by_turn, found.by_shape], 3)
     in_crop = seen.by_xy[..., None, None] * in_space[:, :, :2]
     in_crop = torch.addcmul(in_crop, seen.by_depth[..., None], in_space[:, :, 2:])
-    by_turn, by_shape = in_crop.split([72, shape.shape[1]], 3)
+    by_turn, by_shape = in_crop.split([72, found.by_shape.shape[3]], 3)
     by_scale = seen.points_2d * (seen.by_xy / camera.scale[:, None])[..., None]
     by_offset = seen.by_xy[..., None, None] * torch.eye(2).to(in_crop)
     return seen.points_2d, torch.cat([by_turn, by_scale[..., None], by_offset, by_shape], 3)
 
 
-def _weights(
-    residual: Float[Tensor, "batch keypoints 2"], confidences: Float[Tensor, "batch keypoints"]
+def _pull_to_depths(
+    found: KeypointJacobian,
+    seen: HeatmapKeypoints,
+    normal: Float[Tensor, "batch changes changes"],
+    slope: Float[Tensor, "batch changes 1"],
+) -> None:
+    """Add the cost of keypoints at other depths than those seen to the normal equations; without depths nothing."""
+    if seen.depths is None:
+        return
+    residual = depths_of(found.keypoints) - seen.depths
+    weights = _robust_weights(residual.square(), seen.confidences, DEPTH_DEVIATION, OUTLIER_DEPTH)
+    by_turn, by_shape = (
+        depths_of(derivative.movedim(2, 3)) for derivative in (found.by_turn, found.by_shape)
+    )
+    jacobian = torch.cat([by_turn, by_turn.new_zeros(*by_turn.shape[:2], 3), by_shape], 2)
+    weighted = (weights[..., None] * jacobian).mT
+    normal += weighted @ jacobian
+    slope += weighted @ residual[..., None]
+
+
+def _robust_weights(
+    squares: Float[Tensor, "batch keypoints"],
+    confidences: Float[Tensor, "batch keypoints"],
+    deviation: float,
+    outlier: float,
 ) -> Float[Tensor, "batch keypoints"]:
-    """Weights of the squared residuals: those of the iteratively reweighted Geman-McClure function."""
-    distance_squared = residual.square().sum(-1)
-    robust = (1 + distance_squared / OUTLIER_DISTANCE**2) ** -2
-    return (confidences / KEYPOINT_DEVIATION).square() * robust
+    """Weights of squared residuals: those of the iteratively reweighted Geman-McClure function."""
+    return (confidences / deviation).square() * (1 + squares / outlier**2) ** -2

@@ -5,7 +5,7 @@ The state is the paper's Theta in its order: camera (s, tx, ty), pose 24 x 3 axi
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,8 @@ _MEAN_SCALE = 0.9
 HEATMAP_SHARPNESS = 3.0
 """Factor on the logits before the softmax over a heat map; 3 places MoveNet's keypoints best on average."""
 
-
+NEARNESS = 0.2
+"""Standard deviation, crop half-widths, of where a keypoint may be about where the body has it; .1 to .3 do as well."""
 _OFFSET_GAIN = 8.0
 """Brings offsets to heat-map keypoints, typically an eighth of a crop half, to the size of the other inputs."""
 
@@ -137,7 +138,7 @@ def read_heatmaps(
     with torch.autocast(heatmaps.device.type, enabled=False):
         logits = heatmaps.float()
         height, width = logits.shape[-2:]
-        share = (HEATMAP_SHARPNESS * logits).flatten(2).softmax(-1).view_as(logits)
+        share = _softmax(logits)
         x, y = _cell_centers(width, logits.device), _cell_centers(height, logits.device)
         share_x, share_y = share.sum(-2), share.sum(-1)
         positions = torch.stack([share_x @ x, share_y @ y], -1)
@@ -146,6 +147,36 @@ def read_heatmaps(
         spreads = squares.clamp_min((1 / width) ** 2).sqrt()
         depths = None if depth_maps is None else _mean_depths(share, depth_maps.float())
         return HeatmapKeypoints(positions, logits.flatten(2).amax(-1).sigmoid(), spreads, depths)
+
+
+@torch.no_grad()
+def read_near(
+    heatmaps: Float[Tensor, "batch 19 height width"],
+    seen: HeatmapKeypoints,
+    points: Float[Tensor, "batch 19 2"],
+) -> HeatmapKeypoints:
+    """The keypoints with their places read again, each where its map and a body agree, without gradient.
+
+    Where a map has several peaks, its mean lies between them, on none. Here each map is multiplied by a Gaussian about where the body has the
+    keypoint (`points`, crop coordinates; at the crop's edge where they lie outside), of deviation `NEARNESS`, before its mean is taken.
+    """
+    height, width = heatmaps.shape[-2:]
+    x, y = _cell_centers(width, heatmaps.device), _cell_centers(height, heatmaps.device)
+    near_x, near_y = (
+        -(cells - place.float().clamp(-1, 1)[..., None]).square() / (2 * NEARNESS**2)
+        for cells, place in zip((x, y), points.unbind(-1), strict=True)
+    )
+    share = _softmax(heatmaps.float(), near_x[..., None, :] + near_y[..., None])
+    with torch.autocast(heatmaps.device.type, enabled=False):
+        return replace(seen, positions=torch.stack([share.sum(-2) @ x, share.sum(-1) @ y], -1))
+
+
+def _softmax(
+    logits: Float[Tensor, "batch 19 height width"],
+    known: Float[Tensor, "batch 19 height width"] | float = 0.0,
+) -> Float[Tensor, "batch 19 height width"]:
+    """Each map's probabilities of its cells, with the logarithm of what else is known of them."""
+    return (HEATMAP_SHARPNESS * logits + known).flatten(2).softmax(-1).view_as(logits)
 
 
 def _mean_depths(
@@ -167,8 +198,8 @@ def sample_at(
     return sampled[:, :, 0].transpose(1, 2)
 
 
-def depths_of(keypoints: Float[Tensor, "batch 19 3"]) -> Float[Tensor, "batch 19"]:
-    """Depths of `KEYPOINTS`, metres along the camera's axis from the middle of the hips."""
+def depths_of(keypoints: Float[Tensor, "batch 19 *rest 3"]) -> Float[Tensor, "batch 19 *rest"]:
+    """Depths of `KEYPOINTS`, or of their derivatives, metres along the camera's axis from the middle of the hips."""
     depths = keypoints[..., 2]
     return depths - depths[:, _HIPS].mean(1, keepdim=True)
 
@@ -316,7 +347,7 @@ class ModernRegressor(nn.Module):
         Raises:
             ValueError: where the encoder was built without a pyramid.
         """
-        if encoded.features is None or seen is None:
+        if encoded.features is None or encoded.heatmaps is None or seen is None:
             raise ValueError("the modern regressor needs an encoder with pyramid=True")
         batch = len(encoded.pooled)
         pooled = self.reduce(encoded.pooled)
@@ -330,7 +361,9 @@ class ModernRegressor(nn.Module):
             estimates.append(last)
             state = state.detach()
         for _ in range(self.rounds):
-            evidence = self._evidence(encoded.features, seen, last)
+            # The mean says nothing of where this body's keypoints are; every estimate does.
+            near = read_near(encoded.heatmaps, seen, last.keypoints_2d) if estimates else seen
+            evidence = self._evidence(encoded.features, near, last)
             hidden = torch.cat([pooled, state, evidence], -1)
             hidden = self.dropout(F.relu(self.norm1(self.fc1(hidden))))
             hidden = self.dropout(F.relu(self.norm2(self.fc2(hidden))))
