@@ -63,7 +63,7 @@ KEPT_CONFIDENCE = 0.8
 """Share of the confidence of the first crop that the second must keep, or the first is taken."""
 POSSIBLE_SCORE = 0.2
 """The finder's score from which a person is looked at by a network with heat maps."""
-CONFIRMED_SCORE = 0.32
+CONFIRMED_SCORE = 0.3
 """Geometric mean of the finder's score and the confidence of the heat maps from which a find is a person
 (`tools/measure_people.py`)."""
 SHORTEST_FOCAL = 0.1

@@ -3,7 +3,14 @@ import torch
 
 from humanmesh.body.skeletons import COCO_17
 from humanmesh.network.encoder import KEYPOINTS, EncoderOutput, build_encoder
-from humanmesh.network.finder import CANDIDATES, PERSON_SCORE, PersonFinder, sight_people
+from humanmesh.network.finder import (
+    CANDIDATES,
+    FINDER_PIXELS,
+    PERSON_SCORE,
+    PersonFinder,
+    _looks,
+    sight_people,
+)
 
 CELLS = 48
 OFF, ON = -8.0, 4.0
@@ -127,6 +134,62 @@ def test_only_scores_from_the_given_one_are_people():
     assert len(PersonFinder(Scripted([middle, middle]), person_score=score - 1e-4).find([photo])[0]) == 1
     strict = PersonFinder(Scripted([middle, middle]), person_score=1.0)
     assert len(strict.find([photo], least_score=score - 1e-4)[0]) == 1
+
+
+class DotFinder(torch.nn.Module):
+    """Sees a person wherever a bright dot fills one of its cells at least."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+        self.looks = 0
+
+    def forward(self, pictures: torch.Tensor) -> EncoderOutput:
+        self.looks += len(pictures)
+        is_dot = torch.nn.functional.avg_pool2d(pictures.mean(1, keepdim=True), FINDER_PIXELS // CELLS) > 0.95
+        center = torch.where(is_dot, ON, OFF)
+        ring_cells = torch.tensor(
+            [place for number in range(17) for place in ring(number)], dtype=torch.float32
+        )
+        offsets = ring_cells[:, None, None].expand(len(pictures), 34, CELLS, CELLS)
+        heat = torch.full((len(pictures), len(KEYPOINTS), CELLS, CELLS), ON)
+        return EncoderOutput(torch.zeros(len(pictures), 8), None, heat, center, offsets)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_people_too_small_in_the_whole_photo_are_found_in_its_parts(count: int):
+    # 24 pixels of 800 are 5.8 of 192, which fill one cell of 4 nowhere; of a part of 400 they are 11.5.
+    photo = torch.zeros(3, 600, 800)
+    photo[:, 108:132, 508:532] = 1
+    if count == 2:
+        photo[:, 400:480, 100:180] = 1
+    finder = DotFinder()
+    people = PersonFinder(finder).find([photo])[0]
+    middles = [person.keypoints[:16].mean(0) for person in people]
+    assert any((middle - torch.tensor([520.0, 120.0])).norm() < 8 for middle in middles)
+    assert any((middle - torch.tensor([140.0, 440.0])).norm() < 40 for middle in middles) is (count == 2)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (385, 3000), (4000, 1000), (400, 400)])
+def test_parts_cover_the_photo_and_overlap_by_half(width: int, height: int):
+    centers, sides = _looks(width, height)
+    assert centers[0].tolist() == [width / 2, height / 2]
+    assert int(sides[0]) == max(width, height)
+    low, high = centers[1:] - sides[1:, None] / 2, centers[1:] + sides[1:, None] / 2
+    # A person of a quarter of the longer side lies in one part wholly, wherever it stands.
+    chance = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
+    half = max(width, height) / 8 - 1e-3
+    room = torch.tensor([width, height]) - 2 * half
+    people = torch.where(room > 0, half + chance * room, torch.tensor([width, height]) / 2)
+    seen = torch.minimum(torch.tensor([width / 2, height / 2]), torch.tensor(half))
+    inside = (people[:, None] - seen >= low - 1e-2) & (people[:, None] + seen <= high + 1e-2)
+    assert inside.all(2).any(1).all()
+
+
+def test_small_photos_are_looked_at_as_a_whole_only():
+    finder = DotFinder()
+    PersonFinder(finder).find([torch.zeros(3, 2 * FINDER_PIXELS - 1, 300), torch.zeros(3, 20, 20)])
+    assert finder.looks == 2
 
 
 def test_an_empty_list_of_photos_has_no_people():

@@ -45,9 +45,9 @@ KEYPOINT_DEVIATION = 0.012
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
 OUTLIER_DISTANCE = 0.24
 """Distance in crop half-widths at which a keypoint's pull has fallen to a quarter."""
-DEPTH_DEVIATION = 0.06
+DEPTH_DEVIATION = 0.05
 """zeta, metres: how far a confident keypoint's depth may be off. Depth maps err by more, but the estimate, which saw them, is tied too."""
-OUTLIER_DEPTH = 0.3
+OUTLIER_DEPTH = 0.6
 """Distance in metres at which a depth's pull has fallen to a quarter."""
 STEP_LENGTH = 0.7
 """Share of each Gauss-Newton step that is gone: whole ones overshoot where the weights change."""
