@@ -16,7 +16,7 @@ from humanmesh.files.detectors import FoundBoxes
 from humanmesh.files.meshes import WRITERS
 from humanmesh.geometry.cameras import CropPerspectiveCamera, PerspectiveCamera, PhotoCamera, lens_of
 from humanmesh.geometry.crops import apply
-from humanmesh.inference import CONFIRMED_SCORE, POSSIBLE_SCORE, Recoverer, load
+from humanmesh.inference import CONFIRMED_SCORE, FURTHER_SCORE, POSSIBLE_SCORE, Recoverer, load
 from humanmesh.network import recovery
 from humanmesh.network.finder import FoundPerson, PersonFinder
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
@@ -277,6 +277,32 @@ def test_a_faint_find_needs_the_heat_maps_to_agree(model, photo, monkeypatch):
     least = CONFIRMED_SCORE**2 / POSSIBLE_SCORE
     assert recovered_at(least + 0.01) == 1
     assert recovered_at(least - 0.01) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (0.9, FURTHER_SCORE + 0.01, 2),
+        (0.9, FURTHER_SCORE - 0.01, 1),
+        (CONFIRMED_SCORE + 0.03, CONFIRMED_SCORE + 0.02, 1),
+        (CONFIRMED_SCORE - 0.01, CONFIRMED_SCORE - 0.02, 0),
+    ],
+)
+def test_beside_the_clearest_find_others_must_be_surer(
+    model, photo, monkeypatch, first: float, second: float, expected: int
+):
+    confidence = 0.5
+    read = recovery.read_heatmaps
+
+    def heat(*maps):
+        seen = read(*maps)
+        return replace(seen, confidences=torch.full_like(seen.confidences, confidence))
+
+    monkeypatch.setattr(recovery, "read_heatmaps", heat)
+    scores = [certainty**2 / confidence for certainty in (first, second)]
+    places = [(40, 50, 40), (110, 60, 90)]
+    found = [standing(*place, score=score) for place, score in zip(places, scores, strict=True)]
+    assert len(with_finder(model, found).recover(photo)) == expected
 
 
 class Boxes:

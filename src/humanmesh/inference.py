@@ -64,8 +64,10 @@ KEPT_CONFIDENCE = 0.8
 POSSIBLE_SCORE = 0.2
 """The finder's score from which a person is looked at by a network with heat maps."""
 CONFIRMED_SCORE = 0.3
-"""Geometric mean of the finder's score and the confidence of the heat maps from which a find is a person
+"""Geometric mean of the finder's score and the confidence of the heat maps from which the clearest find in a photo is a person
 (`tools/measure_people.py`)."""
+FURTHER_SCORE = 0.38
+"""The same for all others: a photo mostly shows somebody, and in its parts much that looks a little like people."""
 SHORTEST_FOCAL = 0.1
 """Focal length in units of the photo's diagonal: a view of 157 degrees across it."""
 BODY_HEIGHTS = (0.3, 2.8)
@@ -444,11 +446,9 @@ class Recoverer:
             seen, answers = self._look_again(views, seen, answers)
         scores = torch.tensor([person.score for person in found])
         certainties = (scores * answers.confidences).sqrt() if self._has_heatmaps else scores
-        least = CONFIRMED_SCORE if self._has_heatmaps else 0.0
         for row, person in enumerate(self._people(views, seen, answers, scores)):
-            if certainties[row] >= least:
-                candidates[numbers[row]].append(_Candidate(person, float(certainties[row])))
-        return candidates
+            candidates[numbers[row]].append(_Candidate(person, float(certainties[row])))
+        return [_confirmed(some) for some in candidates] if self._has_heatmaps else candidates
 
     def _detected_people(self, views: list["_View"]) -> list[list["_Candidate"]]:
         """Whom the detector sees, in its boxes."""
@@ -767,6 +767,13 @@ def _check_answers(answers: _Answers) -> None:
     values = torch.cat([answers.rotations.flatten(1), answers.shape, answers.translation], 1)
     if not bool(values.isfinite().all() and answers.scale.isfinite().all()):
         raise BadInputError("Weights", "their answer is no body", "Use weights whose training went well.")
+
+
+def _confirmed(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Who is sure enough: the clearest, and others that are surer than it need be."""
+    clearest = max((one.certainty for one in candidates), default=0.0)
+    least = min(FURTHER_SCORE, max(CONFIRMED_SCORE, clearest))
+    return [one for one in candidates if one.certainty >= least]
 
 
 def _box_area(person: Person) -> float:
