@@ -262,16 +262,26 @@ def test_most_keeps_the_largest(model, photo):
         finder.recover(photo, most=0)
 
 
-def test_a_faint_find_needs_the_heat_maps_to_agree(model, photo, monkeypatch):
-    seeing = with_finder(model, [standing(110, 60, 90, score=POSSIBLE_SCORE)])
+@pytest.fixture
+def set_heat(monkeypatch):
+    """Gives all heat maps one confidence."""
     read = recovery.read_heatmaps
 
-    def recovered_at(confidence: float) -> int:
+    def of(confidence: float) -> None:
         def heat(*maps):
             seen = read(*maps)
             return replace(seen, confidences=torch.full_like(seen.confidences, confidence))
 
         monkeypatch.setattr(recovery, "read_heatmaps", heat)
+
+    return of
+
+
+def test_a_faint_find_needs_the_heat_maps_to_agree(model, photo, set_heat):
+    seeing = with_finder(model, [standing(110, 60, 90, score=POSSIBLE_SCORE)])
+
+    def recovered_at(confidence: float) -> int:
+        set_heat(confidence)
         return len(seeing.recover(photo))
 
     least = CONFIRMED_SCORE**2 / POSSIBLE_SCORE
@@ -289,16 +299,10 @@ def test_a_faint_find_needs_the_heat_maps_to_agree(model, photo, monkeypatch):
     ],
 )
 def test_beside_the_clearest_find_others_must_be_surer(
-    model, photo, monkeypatch, first: float, second: float, expected: int
+    model, photo, set_heat, first: float, second: float, expected: int
 ):
     confidence = 0.5
-    read = recovery.read_heatmaps
-
-    def heat(*maps):
-        seen = read(*maps)
-        return replace(seen, confidences=torch.full_like(seen.confidences, confidence))
-
-    monkeypatch.setattr(recovery, "read_heatmaps", heat)
+    set_heat(confidence)
     scores = [certainty**2 / confidence for certainty in (first, second)]
     places = [(40, 50, 40), (110, 60, 90)]
     found = [standing(*place, score=score) for place, score in zip(places, scores, strict=True)]

@@ -153,11 +153,12 @@ class PersonFinder(nn.Module):
 def _looks(width: int, height: int) -> tuple[Float[Tensor, "looks 2"], Float[Tensor, "looks"]]:
     """Centres and sides in pixels of the squares that are looked at: the whole photo, and parts of one with pixels enough."""
     longer = max(width, height)
-    whole, part = [(width / 2, height / 2)], PART * longer
-    parts = [(x, y) for y in _middles(height, part) for x in _middles(width, part)]
-    if part < FINDER_PIXELS:
-        parts = []
-    return torch.tensor(whole + parts), torch.tensor([float(longer)] + [part] * len(parts))
+    centers, sides = [(width / 2, height / 2)], [float(longer)]
+    part = PART * longer
+    if part >= FINDER_PIXELS:
+        parts = [(x, y) for y in _middles(height, part) for x in _middles(width, part)]
+        centers, sides = centers + parts, sides + [part] * len(parts)
+    return torch.tensor(centers), torch.tensor(sides)
 
 
 def _middles(length: int, part: float) -> list[float]:
@@ -252,9 +253,8 @@ def _heat_at(
     """Mean over the keypoints of the highest heat near each; places outside count at the edge."""
     height, width = heat.shape[-2:]
     cells, edge = _KEYPOINT_CELLS, _KEYPOINT_CELLS // 2
-    of_rows = F.max_pool2d(
-        heat, (cells, 1), 1, (edge, 0)
-    )  # the highest of a square in two steps, several times as fast
-    near = F.max_pool2d(of_rows, (1, cells), 1, (0, edge)).flatten(2)
+    # The highest of a square along its columns, then along its rows: nearly twice as fast as in one step.
+    of_columns = F.max_pool2d(heat, (cells, 1), 1, (edge, 0))
+    near = F.max_pool2d(of_columns, (1, cells), 1, (0, edge)).flatten(2)
     places = y.round().long().clamp(0, height - 1) * width + x.round().long().clamp(0, width - 1)
     return near.gather(2, places.transpose(1, 2)).mean(1)

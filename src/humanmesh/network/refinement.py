@@ -131,7 +131,7 @@ def refine(
     Args:
         body: joints and keypoints, as in `Recovery`.
         estimate: where to start.
-        seen: where the keypoints are, with confidences.
+        seen: where the keypoints are, with confidences, and how deep they lie, where that is known.
         steps: 5 bring it near enough to convergence.
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """

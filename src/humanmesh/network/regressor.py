@@ -26,7 +26,7 @@ HEATMAP_SHARPNESS = 3.0
 """Factor on the logits before the softmax over a heat map; 3 places MoveNet's keypoints best on average."""
 
 NEARNESS = 0.2
-"""Standard deviation, crop half-widths, of where a keypoint may be about where the body has it; .1 to .3 do as well."""
+"""Standard deviation, crop half-widths, of where a keypoint may be about where the body has it; .15 to .3 do as well."""
 _OFFSET_GAIN = 8.0
 """Brings offsets to heat-map keypoints, typically an eighth of a crop half, to the size of the other inputs."""
 
@@ -308,7 +308,7 @@ class HmrRegressor(nn.Module):
 
 
 class ModernRegressor(nn.Module):
-    """Sees its own error: features at its projected keypoints and their way to the heat maps' keypoints.
+    """Sees its own error: features at its projected keypoints and their way to the heat maps' keypoints, read near them.
 
     The first round starts from the mean state or, with `lifted_start`, from `KeypointStart`. Every round starts from the last state without its gradient, so put a loss on every round.
     """
