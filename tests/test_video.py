@@ -194,6 +194,18 @@ def test_the_foot_lock_keeps_the_feet_of_who_stands_and_moves_nothing_but_the_le
     np.testing.assert_allclose(locked.people[0].translation, free.people[0].translation)
 
 
+def test_people_who_stand_tell_how_far_the_films_camera_looks_down():
+    tilted = replace(STANDING, pitch=0.15)
+    body = load_body_data("anny")
+    level, down = (
+        recover_video(MadeRecoverer(actor, body=body), MadeFootage(even_times(8)), VideoConfig(upright=True))
+        for actor in (STANDING, tilted)
+    )
+    assert down.camera_pitch - level.camera_pitch == pytest.approx(0.15, abs=1e-3)
+    assert clip_of(tilted, frames=8).camera_pitch == 0
+    assert clip_of(frames=8, upright=True).camera_pitch == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "error"),
     [

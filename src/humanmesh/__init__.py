@@ -5,6 +5,7 @@ person = model.recover("photo.jpg")[0]
 person.save("person.glb")
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from humanmesh.errors import HumanMeshError
 
 if TYPE_CHECKING:
     from humanmesh.body.model import BodyModel
-    from humanmesh.inference import Recoverer
+    from humanmesh.inference import Person, Recoverer
 
-__all__ = ["HumanMeshError", "load", "load_body"]
+__all__ = ["HumanMeshError", "load", "load_body", "upright"]
 
 
 def load(
@@ -45,3 +46,10 @@ def load_body(name_or_path: str | Path) -> "BodyModel":
     from humanmesh.files.body_models import load_body_data
 
     return BodyModel(load_body_data(name_or_path))
+
+
+def upright(people: "Sequence[Person]") -> "list[Person]":
+    """The people of one photo, whose GLB, BVH, OBJ and PLY files stand upright in the room if somebody stands in the photo."""
+    from humanmesh import inference
+
+    return inference.upright(people)

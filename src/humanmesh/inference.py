@@ -22,6 +22,7 @@ from humanmesh.body.measurements import Measurements, measure
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SKELETONS
+from humanmesh.body.standing import camera_pitch
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 from humanmesh.files import images, meshes
 from humanmesh.files.assets import DEFAULT_WEIGHTS, finder_path, weights_path
@@ -126,6 +127,8 @@ class Person:
     """Width and height in pixels."""
     body_scale: float = 1.0
     """Size of `body` in units of the body of that name; not 1 where a height was given."""
+    camera_pitch: float = 0.0
+    """Radians by which the photo's camera looks down, where `upright` found that out: GLB, BVH, OBJ and PLY files are turned by it."""
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = self.box.tolist()
@@ -232,11 +235,25 @@ class Person:
             principal_point=self.camera.principal_point,
             pixel_aspect=self.camera.pixel_aspect,
             body_scale=self.body_scale,
+            camera_pitch=self.camera_pitch,
             photo_size=self.photo_size,
             photo_from_crop=self.weak_camera.photo_from_crop,
             box=self.box,
             score=self.score,
         )
+
+
+def upright(people: Sequence[Person]) -> list[Person]:
+    """The people of one photo, whose mesh files are to stand in the room instead of before the camera.
+
+    Whoever stands there tells how far the camera looks down (`body.standing.camera_pitch`). Where nobody does, nothing changes.
+    """
+    if not people:
+        return []
+    joints = np.stack([person.joints / person.body_scale for person in people])
+    trust = torch.tensor([1.0 if math.isnan(person.score) else person.score for person in people])
+    pitch = camera_pitch(torch.from_numpy(joints), trust)
+    return [replace(person, camera_pitch=pitch or 0.0) for person in people]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.body.standing import camera_pitch
 from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.files.clips import Clip, ClipPerson
 from humanmesh.files.images import pixels_of_array
@@ -42,8 +43,6 @@ LEAST_SCORE = 0.25
 FILLED_TRUST = 0.02
 """Trust in a frame that was filled in, in units of a score."""
 LEGS = tuple(tuple(f"{side}_{joint}" for joint in ("hip", "knee", "ankle")) for side in ("left", "right"))
-DOWN = (0.0, 1.0, 0.0)
-"""Where feet stand, in the camera frame: the camera is taken to be level."""
 
 _ROTATION_SECONDS = 0.07
 """Bandwidth of the smoothing of rotations at strength 1."""
@@ -64,7 +63,9 @@ class VideoConfig:
     strength: float = 1.0
     """Of the smoothing: 2 averages over twice the time."""
     foot_lock: bool = False
-    """Bend the legs so that feet that stand do not slide; for level cameras that do not move."""
+    """Bend the legs so that feet that stand do not slide; for cameras that do not move, and are level or `upright`."""
+    upright: bool = False
+    """Find out how far the camera looks down, from people who stand (`body.standing.camera_pitch`); it must do so all the time."""
     longest_gap: float = 1.0
     """Seconds that a person may be out of sight and still be the same."""
     shortest_stay: int = 5
@@ -205,8 +206,10 @@ def assemble(
     least = min(config.shortest_stay, len(seen))
     longest = sorted(tracks, key=lambda identity: -len(tracks[identity]))[: config.most]
     stays = [track for identity, track in tracks.items() if identity in longest and len(track) >= least]
+    if config.upright:
+        stage = stage.upright([person for track in stays for person in track.values()])
     people = [stage.person(number, track) for number, track in enumerate(stays, 1)]
-    return replace(clip, people=tuple(people))
+    return replace(stage.clip, people=tuple(people))
 
 
 def identify(seen: Sequence[SeenFrame], longest_gap: float) -> dict[int, dict[int, SeenPerson]]:
@@ -299,6 +302,17 @@ class _Stage:
     body: KeypointBody
     config: VideoConfig
 
+    def upright(self, sights: list[SeenPerson]) -> "_Stage":
+        """With a camera that looks down as far as people who stand say; as before where nobody does."""
+        if not sights:
+            return self
+        shapes = _stacked([person.shape for person in sights])
+        _, joints = self.body.tree(
+            _stacked([person.rotations for person in sights]), self.body.rest_joints(shapes)
+        )
+        pitch = camera_pitch(joints, torch.tensor([person.score for person in sights]))
+        return replace(self, clip=replace(self.clip, camera_pitch=pitch or 0.0))
+
     def person(self, identity: int, track: dict[int, SeenPerson]) -> ClipPerson:
         """The person of a track: number of the frame -> what was seen there."""
         numbers = np.array(sorted(track))
@@ -360,7 +374,9 @@ class _Stage:
         world, joints = self.body.tree(course.rotations, rest)
         joints = joints + translation[:, None]
         ankles = joints[:, [SMPL_24.index[leg[2]] for leg in LEGS]]
-        standing = standing_feet(course.times, ankles, joints[:, 0], torch.tensor(DOWN))
+        pitch = self.clip.camera_pitch
+        down = torch.tensor([0.0, math.cos(pitch), math.sin(pitch)])
+        standing = standing_feet(course.times, ankles, joints[:, 0], down)
         places = resting_places(course.times, ankles, standing)
         rotations = course.rotations.clone()
         for leg, place in zip(LEGS, places.unbind(1), strict=True):

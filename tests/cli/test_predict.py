@@ -88,6 +88,29 @@ def test_side_view_stands_beside_the_photo_at_its_height(photo, boxes, tmp_path)
 
 
 @pytest.mark.usefixtures("quick")
+def test_upright_turns_mesh_files_and_the_side_view_and_nothing_else(
+    photo, boxes, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(inference, "camera_pitch", lambda joints, trust: 0.4)
+    for folder, options in (("as_seen", ()), ("upright", ("--upright",))):
+        words = (photo, "--boxes", boxes, "--out", tmp_path / folder, "--format", "npz,ply", *options)
+        assert run(*words) == 0
+    before, after = capsys.readouterr().out.splitlines()
+    assert "camera" not in before
+    assert "camera looks down by 23 degrees" in after
+    seen, upright = (np.load(tmp_path / folder / "person.npz") for folder in ("as_seen", "upright"))
+    assert (seen["camera_pitch"], upright["camera_pitch"]) == (0, pytest.approx(0.4))
+    np.testing.assert_array_equal(seen["vertices"], upright["vertices"])
+    meshes = [tmp_path / folder / "person.ply" for folder in ("as_seen", "upright")]
+    assert meshes[0].read_bytes() != meshes[1].read_bytes()
+    before, after = (
+        np.asarray(Image.open(tmp_path / folder / "person.overlay.png")) for folder in ("as_seen", "upright")
+    )
+    np.testing.assert_array_equal(before[:, :160], after[:, :160])
+    assert (before[:, 160:] != after[:, 160:]).any()
+
+
+@pytest.mark.usefixtures("quick")
 def test_two_boxes_give_two_people_and_json_says_which_files(photo, tmp_path, capsys):
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps({"person.jpg": BOXES}))

@@ -116,6 +116,16 @@ def test_bvh_of_an_uneven_film_plays_at_the_films_speed(clip, tmp_path):
     np.testing.assert_allclose(positions[:, names.index("pelvis")], np.transpose(expected), atol=1e-4)
 
 
+def test_a_film_of_a_camera_that_looks_down_is_turned_and_its_pitch_kept(clip, tmp_path):
+    pitched = replace(clip, camera_pitch=0.2)
+    for suffix in ("glb", "npz"):
+        pitched.save(tmp_path / f"c.{suffix}")
+    glb = Glb(tmp_path / "c.glb")
+    joints = Rotation.from_euler("x", -0.2).apply(clip.pose(clip.people[0]).joints[0].numpy()) * Y_UP
+    np.testing.assert_allclose(np.array(glb.at(0.0).world())[:, :3, 3], joints, atol=1e-4)
+    assert read_clip(tmp_path / "c.npz", clip.body).camera_pitch == pytest.approx(0.2)
+
+
 def test_bones_carry_the_names_that_are_asked_for(clip, tmp_path):
     names = tuple(f"bone_{row}" for row in range(24))
     replace(clip, bones=names).save(tmp_path / "c.glb")

@@ -91,6 +91,26 @@ def test_glb_camera_sees_joints_where_the_photo_shows_them(person, tmp_path):
     np.testing.assert_allclose(pixels, person.keypoints_2d["smpl24"], atol=1e-2)
 
 
+def test_with_a_camera_that_looks_down_mesh_files_are_turned_and_the_camera_sees_the_same(person, tmp_path):
+    pitched = replace(person, camera_pitch=0.3)
+    for suffix in ("glb", "obj", "bvh"):
+        save_person(tmp_path / f"p.{suffix}", pitched)
+    glb = Glb(tmp_path / "p.glb")
+    level = Rotation.from_euler("x", -0.3)  # looking down is a turn of the whole against it
+    expected = level.apply(person.vertices) * Y_UP
+    np.testing.assert_allclose(glb.skinned_vertices(), expected, atol=2e-5)
+    mesh = trimesh.load(tmp_path / "p.obj", process=False, maintain_order=True)
+    np.testing.assert_allclose(mesh.vertices, expected, atol=2e-5)
+    names, positions, _ = read_bvh(tmp_path / "p.bvh")
+    rows = [names.index(name) for name in SMPL_24.joints]
+    np.testing.assert_allclose(positions[0, rows], level.apply(person.joints) * Y_UP, atol=1e-4)
+    camera = next(node for node in glb.document["nodes"] if "camera" in node)
+    camera_turn = Rotation.from_quat(camera["rotation"])
+    seen = camera_turn.inv().apply([matrix[:3, 3] for matrix in glb.world()])
+    np.testing.assert_allclose(seen, person.joints * Y_UP, atol=2e-5)
+    assert camera_turn.apply([0, 0, -1])[1] < 0  # glTF's camera looks along its -z
+
+
 def test_glb_weights_sum_to_one_and_idle_places_name_joint_zero(person, tmp_path):
     save_person(tmp_path / "p.glb", person)
     glb = Glb(tmp_path / "p.glb")
@@ -229,6 +249,7 @@ def test_json_names_every_joint_and_says_its_units(person, tmp_path):
         "focal_length": 500.0,
         "principal_point": [160.0, 120.0],
         "pixel_aspect": 1.0,
+        "pitch": 0.0,
     }
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from browser import chromium
 from humanmesh.files.body_models import load_body_data
-from humanmesh.files.rigs import Y_UP_FROM_CAMERA
+from humanmesh.files.rigs import y_up_from_camera
 from humanmesh.render.overlay import draw_people
 from humanmesh.render.rasterizer import rasterize
 from humanmesh.web.page import PEOPLE_FORMAT, clip_page, photo_page, write_page
@@ -227,7 +227,7 @@ def exported(browser, suffix: str, numbers: list[int]) -> bytes:
 def test_exports_hold_who_is_shown_where_the_photo_saw_them(people_page, people):
     lines = exported(people_page, "obj", [0, 1]).decode().splitlines()
     vertices = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
-    expected = np.concatenate([person.vertices for person in people]) @ Y_UP_FROM_CAMERA
+    expected = np.concatenate([person.vertices for person in people]) @ y_up_from_camera()
     np.testing.assert_allclose(vertices, expected, atol=1e-4)
     faces = np.array([line.split()[1:] for line in lines if line.startswith("f ")], int) - 1
     np.testing.assert_array_equal(faces[: len(faces) // 2], people[0].faces)

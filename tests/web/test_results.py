@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,20 @@ def test_a_glb_is_shown_as_it_is_in_its_own_camera(people, tmp_path):
     assert page.camera.focal_length / height == pytest.approx(
         people[0].camera.focal_length / HEIGHT, rel=1e-6
     )
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+def test_the_page_of_people_that_were_saved_upright_looks_from_the_photos_camera(suffix, people, tmp_path):
+    people[0].save(tmp_path / f"seen.{suffix}")
+    replace(people[0], camera_pitch=0.3).save(tmp_path / f"upright.{suffix}")
+    seen, upright = (pages_of(tmp_path / f"{name}.{suffix}")[0] for name in ("seen", "upright"))
+    assert seen.glb == upright.glb
+
+
+def test_a_glb_that_stands_upright_cannot_be_laid_over_its_photo(people, tmp_path):
+    replace(people[0], camera_pitch=0.3).save(tmp_path / "one.glb")
+    with pytest.raises(BadInputError, match="NPZ or JSON"):
+        read_result(tmp_path / "one.glb", Sources())
 
 
 def test_people_of_one_photo_share_a_page_and_other_results_have_their_own(people, body, tmp_path):

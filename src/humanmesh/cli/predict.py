@@ -18,7 +18,7 @@ import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
 from humanmesh.cli.photo_cameras import CameraChoice, SourcedCamera, camera_choice
-from humanmesh.cli.predict_video import VideoOptions, run_video, wants_video
+from humanmesh.cli.predict_video import VideoOptions, run_video, told_pitch, wants_video
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
@@ -74,6 +74,8 @@ class Arguments:
     {"fx": ..., "fy": ..., "cx": ..., "cy": ...}."""
     height: float | None = None
     """Height of the people in metres; each body and its distance are scaled to it."""
+    upright: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Turn mesh files (GLB, BVH, OBJ, PLY) and side views so that people who stand are upright: a camera that looks down sees them lean."""
     overlay: bool = True
     """Write NAME.overlay.png."""
     side_view: bool = True
@@ -156,6 +158,8 @@ def run(arguments: Arguments) -> int:
             for batch in itertools.chain([first], batches):
                 for ready, people in zip(batch, _recover(recoverer, batch, arguments), strict=True):
                     result = writer.write(ready.job, ready.pixels, people)
+                    if arguments.upright and people:
+                        result["camera_pitch"] = round(people[0].camera_pitch, 4)
                     results.append({**result, "camera": ready.taken_by.fields()})
                     bar(len(results), len(jobs))
     tell(arguments, results, failures, len(jobs))
@@ -172,16 +176,18 @@ def _refuse_for_films(arguments: Arguments) -> None:
 
 
 def _recover(recoverer: "Recoverer", batch: list[_Ready], arguments: Arguments) -> "list[list[Person]]":
+    from humanmesh.inference import upright
+
     everybody = recoverer.recover_pixels(
         [ready.pixels for ready in batch],
         [ready.job.boxes for ready in batch],
         cameras=[ready.taken_by.camera for ready in batch],
         most=arguments.people,
     )
-    height = arguments.height
-    if height is None:
-        return everybody
-    return [[person.scaled_to_height(height) for person in people] for people in everybody]
+    if arguments.height is not None:
+        height = arguments.height
+        everybody = [[person.scaled_to_height(height) for person in people] for people in everybody]
+    return [upright(people) for people in everybody] if arguments.upright else everybody
 
 
 def suffixes_of(formats: str) -> list[str]:
@@ -326,12 +332,14 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     import torch
 
     from humanmesh.files.images import write_png
+    from humanmesh.geometry.cameras import level_from_camera
     from humanmesh.render.overlay import Look, draw_people, side_view
 
     height, width = pixels.shape[1:]
     samples = next(samples for limit, samples in SAMPLES if height * width <= limit)
     camera = people[0].camera
     faces = torch.from_numpy(people[0].faces)
+    level = level_from_camera(people[0].camera_pitch)
     vertices = torch.stack([torch.from_numpy(person.vertices) for person in people])
     look = Look(samples=samples)
     focal = torch.tensor(camera.focal_xy)
@@ -340,7 +348,7 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
         look = Look(opacity=1.0, samples=samples)
         gap = torch.ones(3, height, GAP_PIXELS)
         for body in vertices:
-            pictures += [gap, side_view(body, faces, height, height // 2, look=look)]
+            pictures += [gap, side_view(body @ level.T, faces, height, height // 2, look=look)]
     write_png(path, torch.cat(pictures, 2))
 
 
@@ -386,4 +394,4 @@ def _sentence(result: dict[str, Any]) -> str:
     ]
     written = ", ".join(Path(file).name for file in files if file)
     count = "1 person" if len(people) == 1 else f"{len(people)} people"
-    return f"{result['photo']}: {count} (score {scores}) -> {written or 'no files'}"
+    return f"{result['photo']}: {count} (score {scores}){told_pitch(result)} -> {written or 'no files'}"

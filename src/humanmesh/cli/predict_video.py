@@ -5,6 +5,7 @@ on, one a person) and NAME.npz, and NAME.html where a page is asked for. What st
 """
 
 import json
+import math
 import signal
 import sys
 import time
@@ -87,6 +88,8 @@ class VideoArguments(Protocol):
     @property
     def height(self) -> float | None: ...
     @property
+    def upright(self) -> bool: ...
+    @property
     def overlay(self) -> bool: ...
     @property
     def html(self) -> bool: ...
@@ -164,6 +167,7 @@ def _config(arguments: VideoArguments) -> Any:
         smoother=options.smoother if is_smooth else "none",
         strength=options.smoothing if is_smooth else 1.0,
         foot_lock=options.foot_lock,
+        upright=arguments.upright,
         most=arguments.people,
         focal_length=arguments.focal,
     )
@@ -258,7 +262,10 @@ class _Worker:
             clip, rate = self._follow(footage, notebook, done)
         files = self._save(name, replace(clip, bones=bone_names(self.arguments.rig)))
         notebook.path.unlink(missing_ok=True)
-        return {
+        pitch = (
+            {"camera_pitch": round(clip.camera_pitch, 4)} if self.arguments.upright and clip.people else {}
+        )
+        return pitch | {
             "film": footage.name,
             "frames": len(clip.times),
             "skipped_frames": clip.skipped,
@@ -411,4 +418,15 @@ def _sentence(result: dict[str, Any]) -> str:
     skipped = f", {result['skipped_frames']} unreadable frames left out" if result["skipped_frames"] else ""
     rate = f" at {result['frames_per_second']:.1f} frames/s" if result["frames_per_second"] else ""
     files = ", ".join(Path(file).name for file in result["files"]) or "no files"
-    return f"{result['film']}: {count} in {result['frames']} frames{skipped}{rate} -> {files}"
+    found = f"{count} in {result['frames']} frames{skipped}{told_pitch(result)}{rate}"
+    return f"{result['film']}: {found} -> {files}"
+
+
+def told_pitch(result: dict[str, Any]) -> str:
+    """What `--upright` found of the camera, in words; empty where it was not asked for."""
+    pitch = result.get("camera_pitch")
+    if pitch is None:
+        return ""
+    if pitch == 0:
+        return ", nobody stands: not turned"
+    return f", camera looks {'down' if pitch > 0 else 'up'} by {abs(math.degrees(pitch)):.0f} degrees"

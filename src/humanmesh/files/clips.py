@@ -74,6 +74,8 @@ class Clip:
     """Frames that could not be read."""
     footage: Footage | None = None
     """Where the frames can be had again, for the overlay."""
+    camera_pitch: float = 0.0
+    """Radians by which the camera looks down: GLB and BVH files are turned so that it does, and people who stand are upright."""
     bones: tuple[str, ...] = SMPL_24.joints
     """Names of the 24 joints in GLB and BVH files (`files.rig_names`)."""
 
@@ -130,16 +132,15 @@ def clip_writer(suffix: str) -> Callable[[Path, Clip], list[Path]]:
 
 def _rig(clip: Clip, person: ClipPerson) -> Rig:
     times = clip.times[person.frames]
-    rig = rig_of_body(clip.body, person.rotations, person.shape, person.translation, times)
+    rig = rig_of_body(clip.body, person.rotations, person.shape, person.translation, times, clip.camera_pitch)
     return replace(rig, names=clip.bones)
 
 
 def _save_glb(path: Path, clip: Clip) -> list[Path]:
     if not clip.people:
         return []
-    write_glb(
-        path, [_rig(clip, person) for person in clip.people], photo_camera(clip.focal_length, *clip.size)
-    )
+    rigs = [_rig(clip, person) for person in clip.people]
+    write_glb(path, rigs, photo_camera(clip.focal_length, *clip.size), clip.camera_pitch)
     return [path]
 
 
@@ -194,6 +195,7 @@ def arrays_of(clip: Clip) -> dict[str, np.ndarray]:
         "photo_size": np.array(clip.size, np.int32),
         "focal_length": np.array(clip.focal_length, np.float32),
         "principal_point": np.array(clip.principal_point, np.float32),
+        "camera_pitch": np.array(clip.camera_pitch, np.float32),
         "skipped_frames": np.array(clip.skipped, np.int32),
         "identities": np.array([person.identity for person in clip.people], np.int32),
         "present": gather([np.ones(len(person.scores), bool) for person in clip.people]).astype(bool),
@@ -237,6 +239,7 @@ def read_clip(path: Path | str, body: BodyModelData) -> Clip:
         focal_length=float(arrays["focal_length"]),
         principal_point=(float(arrays["principal_point"][0]), float(arrays["principal_point"][1])),
         skipped=int(arrays["skipped_frames"]),
+        camera_pitch=float(arrays.get("camera_pitch", 0.0)),
     )
 
 

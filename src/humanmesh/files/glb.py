@@ -66,7 +66,9 @@ class _Buffer:
         return number
 
 
-def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | None = None) -> None:
+def write_glb(
+    path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | None = None, camera_pitch: float = 0.0
+) -> None:
     """Skinned meshes of 24 named joints in their poses, or in motion where a rig has several frames; metres, y up.
 
     Whoever is not there all the time is scaled to nothing before and after.
@@ -75,6 +77,7 @@ def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | No
         path: the file, whole or not at all.
         rigs: the people, at least one.
         camera: a glTF camera to put at the origin, as `photo_camera` makes it.
+        camera_pitch: radians by which it looks down.
 
     Raises:
         BadInputError: where the file cannot be written.
@@ -99,7 +102,8 @@ def write_glb(path: Path | str, rigs: Sequence[Rig], camera: dict[str, Any] | No
     if camera is not None:
         document["cameras"] = [camera]
         roots.append(len(nodes))
-        nodes.append({"name": "photo_camera", "camera": 0})
+        turn = [-math.sin(camera_pitch / 2), 0.0, 0.0, math.cos(camera_pitch / 2)]
+        nodes.append({"name": "photo_camera", "camera": 0, "rotation": turn})
     if any(len(rig.times) > 1 for rig in rigs):
         document["animations"] = [_animation(rigs, buffer)]
     document |= {

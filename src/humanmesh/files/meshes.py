@@ -16,7 +16,7 @@ from humanmesh.body.skeletons import SKELETONS, SMPL_24
 from humanmesh.errors import UnknownNameError
 from humanmesh.files.bvh import write_bvh
 from humanmesh.files.glb import photo_camera, write_glb
-from humanmesh.files.rigs import Y_UP_FROM_CAMERA, Rig, rig_of_body
+from humanmesh.files.rigs import Rig, rig_of_body, y_up_from_camera
 from humanmesh.files.writing import whole_file
 
 PERSON_FORMAT = "humanmesh-person-1"
@@ -59,6 +59,8 @@ class PersonRecord:
     """Focal length in y over that in x."""
     body_scale: float = 1.0
     """Size of `body` in units of the body of that name."""
+    camera_pitch: float = 0.0
+    """Radians by which the camera looks down: mesh files are turned so that it does, and people who stand are upright."""
     bones: tuple[str, ...] = SMPL_24.joints
     """Names of the 24 joints in GLB and BVH files (`files.rig_names`)."""
     has_part_colors: bool = False
@@ -76,7 +78,13 @@ class PersonRecord:
 
     def rig(self) -> Rig:
         """The person as animation programs see one, y up."""
-        rig = rig_of_body(self.body, self.rotations[None], self.shape, self.translation[None])
+        rig = rig_of_body(
+            self.body,
+            self.rotations[None],
+            self.shape,
+            self.translation[None],
+            camera_pitch=self.camera_pitch,
+        )
         return replace(rig, names=self.bones, has_part_colors=self.has_part_colors)
 
 
@@ -106,7 +114,7 @@ def _save_glb(path: Path | str, person: PersonRecord) -> None:
     width, height = person.photo_size
     # A glTF camera has square pixels: the photo's are made so by stretching it in x.
     focal_y, stretched = person.focal_length * person.pixel_aspect, round(width * person.pixel_aspect)
-    write_glb(path, [person.rig()], photo_camera(focal_y, stretched, height))
+    write_glb(path, [person.rig()], photo_camera(focal_y, stretched, height), person.camera_pitch)
 
 
 def _save_bvh(path: Path | str, person: PersonRecord) -> None:
@@ -116,7 +124,7 @@ def _save_bvh(path: Path | str, person: PersonRecord) -> None:
 def _save_triangles(path: Path | str, person: PersonRecord) -> None:
     import trimesh
 
-    vertices = person.vertices @ Y_UP_FROM_CAMERA
+    vertices = person.vertices @ y_up_from_camera(person.camera_pitch).T
     mesh = trimesh.Trimesh(vertices, person.body.faces.cpu().numpy(), process=False)
     stream = io.BytesIO()
     mesh.export(stream, file_type=Path(path).suffix.lower().removeprefix("."))
@@ -165,6 +173,7 @@ def arrays_of(person: PersonRecord) -> dict[str, np.ndarray]:
         "focal_length": np.array(person.focal_length, np.float32),
         "principal_point": np.array(person.principal_point, np.float32),
         "pixel_aspect": np.array(person.pixel_aspect, np.float32),
+        "camera_pitch": np.array(person.camera_pitch, np.float32),
         "body_scale": np.array(person.body_scale, np.float32),
         "photo_size": np.array(person.photo_size, np.int32),
         "photo_from_crop": person.photo_from_crop,
@@ -190,6 +199,7 @@ def fields_of(person: PersonRecord) -> dict[str, Any]:
             "focal_length": person.focal_length,
             "principal_point": list(person.principal_point),
             "pixel_aspect": person.pixel_aspect,
+            "pitch": person.camera_pitch,
         },
         "weak_camera": {
             "scale": scale,

@@ -1,7 +1,7 @@
 """A person as animation programs see one: a mesh in its rest pose, bones with names, and their turns.
 
-Mesh files stand upright, y up, x to the person's left where the person faces +z (glTF's frame): the photo's camera
-frame (y down, z forward) turned by 180 degrees about x. The camera sits at the origin and looks along -z.
+Mesh files have y up, x to the person's left where the person faces +z (glTF's frame): the photo's camera frame (y down, z forward) turned by
+180 degrees about x, so that the camera sits at the origin and looks along -z; or, where it is known to look down, down from there.
 """
 
 from dataclasses import dataclass, replace
@@ -12,14 +12,18 @@ from jaxtyping import Float, Int
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.geometry.cameras import level_from_camera
 from humanmesh.geometry.smoothing import interpolate_rotations, interpolate_vectors
 
-Y_UP_FROM_CAMERA = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
-"""From the camera frame (y down, z forward) to the frame of mesh files (y up)."""
 FRAME_TIME = 1 / 30
 """Seconds from frame to frame where nothing says how many."""
 _UNEVEN = 1e-3
 """Share of a frame's time by which frames may miss an even rhythm."""
+
+
+def y_up_from_camera(pitch: float = 0.0) -> Float[np.ndarray, "3 3"]:
+    """From the frame of a camera (y down, z forward) that looks down by `pitch` (radians) to the frame of mesh files (y up)."""
+    return np.diag([1, -1, -1]).astype(np.float32) @ level_from_camera(pitch).numpy()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def rig_of_body(
     shape: Float[np.ndarray, "shapes"],
     translation: Float[np.ndarray, "frames 3"],
     times: Float[np.ndarray, "frames"] | None = None,
+    camera_pitch: float = 0.0,
 ) -> Rig:
     """The rig of a body whose global rotation and translation (metres) are given in the camera frame.
 
@@ -65,12 +70,14 @@ def rig_of_body(
         shape: standard deviations.
         translation: metres, added to the posed body.
         times: of the frames, seconds; `FRAME_TIME` apart where None.
+        camera_pitch: radians by which the camera looks down.
     """
+    y_up = y_up_from_camera(camera_pitch)
     data = body.to(dtype=torch.float32, device="cpu")
     rest_vertices = data.template + data.shape_directions @ torch.as_tensor(shape)
     rest_joints = (data.joint_regressor @ rest_vertices).numpy()
     turned = rotations.copy()
-    turned[:, 0] = Y_UP_FROM_CAMERA @ rotations[:, 0]
+    turned[:, 0] = y_up @ rotations[:, 0]
     return Rig(
         names=SMPL_24.joints,
         parents=data.parents,
@@ -79,7 +86,7 @@ def rig_of_body(
         faces=data.faces.numpy(),
         skinning_weights=data.skinning_weights.numpy(),
         rotations=turned,
-        root_positions=(rest_joints[0] + translation) @ Y_UP_FROM_CAMERA,
+        root_positions=(rest_joints[0] + translation) @ y_up.T,
         times=FRAME_TIME * np.arange(len(rotations), dtype=np.float64) if times is None else times,
         pose_correctives=_pose_correctives(data, rotations[0]) if len(rotations) == 1 else None,
     )

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.errors import BadInputError
+from humanmesh.geometry.rotations import axis_angle_to_matrix
 
 
 @dataclass(frozen=True)
@@ -212,3 +213,8 @@ def weak_perspective_of(
     from_middle = (origin_photo - photo_from_crop[:, :2, 2])[..., None]
     origin_crop = torch.linalg.solve(photo_from_crop[:, :2, :2], from_middle).squeeze(-1)
     return WeakPerspectiveCamera(scale, origin_crop / scale[:, None])
+
+
+def level_from_camera(pitch: float) -> Float[Tensor, "3 3"]:
+    """From the frame of a camera that looks down by `pitch` (radians) to one with the same x whose y points down."""
+    return axis_angle_to_matrix(torch.tensor([-pitch, 0.0, 0.0]))

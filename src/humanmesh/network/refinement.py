@@ -32,6 +32,7 @@ from humanmesh.body.joint_limits import LIMITED_ROWS, JointLimits
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.priors import PosePrior
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.body.standing import stance_of
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import (
     axis_angle_to_matrix,
@@ -71,11 +72,7 @@ _EYE_LEVEL = math.radians(7)
 middle of a person six metres away."""
 _LEVEL_SHARE = 0.6
 """Share of the lean beyond it that is taken away: 1 / (1 + (6 / 7.5)^2), where cameras are held level to 6 degrees, which is a guess,
-and the estimate's lean is right to 7.5 (250 rendered people who stand)."""
-_FAR_FROM_UPRIGHT = math.radians(30)
-"""Lean at which that share has fallen to a quarter."""
-_BENT, _STRETCHED = 0.9, 1.1
-"""Metres from between the shoulders to between the ankles."""
+and the estimate's lean is right to 7.5 (250 rendered people who stand); less of leans far from it (`Stance.upright`)."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 _SHAPE_DEVIATION = 1.0
@@ -168,13 +165,9 @@ def refine(
 
 def _as_seen_from_eye_level(estimate: Estimate, seen: HeatmapKeypoints) -> tuple[Estimate, HeatmapKeypoints]:
     """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees, and depths with them."""
-    height = estimate.joints[:, _ANKLES].mean(1) - estimate.joints[:, _SHOULDERS].mean(1)
-    lean, aslant = torch.atan2(height[:, 2], height[:, 1]), torch.atan2(height[:, 0], height[:, 1])
-    excess = lean - _EYE_LEVEL
-    upright = (1 + (excess.square() + aslant.square()) / _FAR_FROM_UPRIGHT**2) ** -2
-    stretched = ((height.norm(dim=1) - _BENT) / (_STRETCHED - _BENT)).clamp(0, 1)
-    turn = torch.zeros_like(height)
-    turn[:, 0] = -_LEVEL_SHARE * upright * stretched * excess
+    stance = stance_of(estimate.joints)
+    turn = estimate.joints.new_zeros(len(estimate.joints), 3)
+    turn[:, 0] = -_LEVEL_SHARE * stance.upright(_EYE_LEVEL) * stance.stretched * (stance.lean - _EYE_LEVEL)
     turned = axis_angle_to_matrix(turn)
     rotations = torch.cat([turned[:, None] @ estimate.rotations[:, :1], estimate.rotations[:, 1:]], 1)
     if seen.depths is not None:
@@ -182,10 +175,6 @@ def _as_seen_from_eye_level(estimate: Estimate, seen: HeatmapKeypoints) -> tuple
         change = depths_of(keypoints @ turned.mT) - depths_of(keypoints)
         seen = replace(seen, depths=seen.depths + change)
     return replace(estimate, rotations=rotations), seen
-
-
-_ANKLES = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]
-_SHOULDERS = [SMPL_24.index["left_shoulder"], SMPL_24.index["right_shoulder"]]
 
 
 def _with_unseen_legs_straight(

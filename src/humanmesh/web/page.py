@@ -9,7 +9,7 @@ import json
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -114,7 +114,8 @@ def photo_page(
         BadInputError: where nobody is given.
     """
     _need_somebody(title, people)
-    records = [person.record() for person in people]
+    # The page looks from the photo's camera, wherever that looks.
+    records = [replace(person, camera_pitch=0.0).record() for person in people]
     camera = PageCamera(people[0].camera.focal_length, people[0].camera.principal_point, people[0].photo_size)
     shown = tuple(
         PagePerson(

@@ -157,6 +157,7 @@ def _arrays_of_fields(fields: Any, path: Path) -> dict[str, np.ndarray]:
             "score": np.array(math.nan if fields["score"] is None else fields["score"], np.float32),
             "body_scale": np.array(fields.get("body_scale", 1.0), np.float32),
             "pixel_aspect": np.array(camera.get("pixel_aspect", 1.0), np.float32),
+            "camera_pitch": np.array(camera.get("pitch", 0.0), np.float32),
         }
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInputError(
@@ -245,6 +246,7 @@ def _people(everybody: list[dict[str, np.ndarray]], body: BodyModelData) -> list
                 camera=PhotoCamera(float(arrays["focal_length"]), (x, y), pixel_aspect),
                 weak_camera=CropCamera(scale, (tx, ty), arrays["photo_from_crop"].astype(np.float32)),
                 photo_size=(width, height),
+                camera_pitch=float(arrays.get("camera_pitch", 0.0)),
             )
         )
     return people
@@ -259,12 +261,17 @@ def _glb_page(paths: list[Path], sources: Sources) -> Page:
         aspect, field_of_view = float(lens["aspectRatio"]), float(lens["yfov"])
         count = len(document["skins"])
         is_ours = document["asset"]["generator"] == "humanmesh" and count > 0
-    except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error) as error:
+        turn = next(node for node in document["nodes"] if "camera" in node).get("rotation", [0.0])
+        is_turned = turn[0] != 0
+    except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration, struct.error) as error:
         raise BadInputError(f"Result {path}", "it is no whole GLB file of a photo", _MAKE_AGAIN) from error
     if not is_ours:
         raise BadInputError(
             f"Result {path}", "another program wrote it", "Give a GLB file that humanmesh wrote."
         )
+    if is_turned:
+        remedy = "Give the NPZ or JSON file of the same person."
+        raise BadInputError(f"Result {path}", "it stands upright instead of as the photo shows it", remedy)
     photo = _photo(path, (round(aspect * _NOMINAL_HEIGHT), _NOMINAL_HEIGHT), sources, is_size_known=False)
     width, height = photo.size
     camera = PageCamera(height / 2 / math.tan(field_of_view / 2), (width / 2, height / 2), (width, height))
