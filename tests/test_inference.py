@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 import made_people
 from humanmesh.body.model import BodyModel
-from humanmesh.body.skeletons import SKELETONS
+from humanmesh.body.skeletons import SKELETONS, SMPL_24
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import save_checkpoint
@@ -196,6 +196,16 @@ def test_who_stands_tells_the_pitch_for_everybody_in_the_photo_and_size_changes_
     children = [person.scaled_to_height(1.0) for person in people]
     assert upright(children)[0].camera_pitch == pytest.approx(pitches[0], abs=1e-5)
     assert [person.camera_pitch for person in upright(people[:1])] == [0]
+    kept = upright([replace(people[0], camera_pitch=0.1)])  # found among more people of the photo before
+    assert kept[0].camera_pitch == pytest.approx(0.1)
+    shoulders, ankles = (
+        [SMPL_24.index[f"{side}_{joint}"] for side in ("left", "right")] for joint in ("shoulder", "ankle")
+    )
+    person = upright(people)[1]
+    turn = Rotation.from_euler("x", -person.camera_pitch)
+    np.testing.assert_allclose(person.level_vertices, turn.apply(person.vertices), atol=1e-5)
+    down = turn.apply(person.joints[ankles].mean(0) - person.joints[shoulders].mean(0))
+    np.testing.assert_allclose(down[2], 0, atol=1e-5)
     assert upright([]) == []
 
 

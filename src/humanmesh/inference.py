@@ -22,7 +22,7 @@ from humanmesh.body.measurements import Measurements, measure
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SKELETONS
-from humanmesh.body.standing import camera_pitch
+from humanmesh.body.standing import pitch_from_standing
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 from humanmesh.files import images, meshes
 from humanmesh.files.assets import DEFAULT_WEIGHTS, finder_path, weights_path
@@ -41,6 +41,7 @@ from humanmesh.geometry.cameras import (
     centred_lens,
     default_focal_length,
     lens_of,
+    level_from_camera,
     translation_camera_from_body,
 )
 from humanmesh.geometry.placement import translation_of_best_fit
@@ -128,7 +129,8 @@ class Person:
     body_scale: float = 1.0
     """Size of `body` in units of the body of that name; not 1 where a height was given."""
     camera_pitch: float = 0.0
-    """Radians by which the photo's camera looks down, where `upright` found that out: GLB, BVH, OBJ and PLY files are turned by it."""
+    """Radians by which the photo's camera looks down if people who stand are upright; found by `upright`, else 0. GLB, BVH, OBJ and PLY
+    files are turned by it. It is the camera's own pitch only as far as they are in the middle of the photo."""
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = self.box.tolist()
@@ -148,6 +150,16 @@ class Person:
     def shape(self) -> Float[np.ndarray, "10"]:
         """Standard deviations."""
         return self.theta[75:]
+
+    @property
+    def trust(self) -> float:
+        """The score; 1 where nothing measured it."""
+        return 1.0 if math.isnan(self.score) else self.score
+
+    @property
+    def level_vertices(self) -> Float[np.ndarray, "vertices 3"]:
+        """The vertices turned by `camera_pitch`: metres, y down."""
+        return self.vertices @ level_from_camera(self.camera_pitch).numpy().T
 
     @cached_property
     def measurements(self) -> Measurements:
@@ -246,14 +258,13 @@ class Person:
 def upright(people: Sequence[Person]) -> list[Person]:
     """The people of one photo, whose mesh files are to stand in the room instead of before the camera.
 
-    Whoever stands there tells how far the camera looks down (`body.standing.camera_pitch`). Where nobody does, nothing changes.
+    They are turned so that who stands in the photo is upright (`body.standing.pitch_from_standing`). Where nobody does, nothing changes.
     """
     if not people:
         return []
     joints = np.stack([person.joints / person.body_scale for person in people])
-    trust = torch.tensor([1.0 if math.isnan(person.score) else person.score for person in people])
-    pitch = camera_pitch(torch.from_numpy(joints), trust)
-    return [replace(person, camera_pitch=pitch or 0.0) for person in people]
+    pitch = pitch_from_standing(torch.from_numpy(joints), torch.tensor([person.trust for person in people]))
+    return list(people) if pitch is None else [replace(person, camera_pitch=pitch) for person in people]
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.body.standing import camera_pitch
+from humanmesh.body.standing import pitch_from_standing
 from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.files.clips import Clip, ClipPerson
 from humanmesh.files.images import pixels_of_array
 from humanmesh.files.sightings import SeenFrame, SeenPerson
 from humanmesh.files.videos import Footage, Frame
-from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length
+from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length, level_from_camera
 from humanmesh.geometry.contacts import reach, resting_places, standing_feet
 from humanmesh.geometry.placement import translation_of_best_fit
 from humanmesh.geometry.smoothing import (
@@ -65,7 +65,7 @@ class VideoConfig:
     foot_lock: bool = False
     """Bend the legs so that feet that stand do not slide; for cameras that do not move, and are level or `upright`."""
     upright: bool = False
-    """Find out how far the camera looks down, from people who stand (`body.standing.camera_pitch`); it must do so all the time."""
+    """Find out how far the camera looks down, from people who stand (`body.standing.pitch_from_standing`); it must do so all the time."""
     longest_gap: float = 1.0
     """Seconds that a person may be out of sight and still be the same."""
     shortest_stay: int = 5
@@ -107,7 +107,7 @@ class Follower:
         height, width = pixels.shape[1:]
         boxes = _usable_boxes(list(self.tracker.expected(frame.time).values()), width, height)
         found = self._recover(pixels, boxes) if boxes else []
-        people = [person for person in found if _score(person) >= LEAST_SCORE]
+        people = [person for person in found if person.trust >= LEAST_SCORE]
         if self._frames % self.config.find_every == 0:
             people += self._recover(pixels, None)
         seen = [_seen(person) for person in people]
@@ -128,13 +128,8 @@ def _seen(person: Person) -> SeenPerson:
         shape=person.shape,
         translation=person.translation,
         keypoints=person.keypoints_2d("cocoplus19").astype(np.float32),
-        score=_score(person),
+        score=person.trust,
     )
-
-
-def _score(person: Person) -> float:
-    """1 where nothing measured it."""
-    return 1.0 if math.isnan(person.score) else person.score
 
 
 def _usable_boxes(expected: list[np.ndarray], width: int, height: int) -> list[np.ndarray]:
@@ -207,7 +202,7 @@ def assemble(
     longest = sorted(tracks, key=lambda identity: -len(tracks[identity]))[: config.most]
     stays = [track for identity, track in tracks.items() if identity in longest and len(track) >= least]
     if config.upright:
-        stage = stage.upright([person for track in stays for person in track.values()])
+        stage = stage.with_camera_pitch([person for track in stays for person in track.values()])
     people = [stage.person(number, track) for number, track in enumerate(stays, 1)]
     return replace(stage.clip, people=tuple(people))
 
@@ -302,7 +297,7 @@ class _Stage:
     body: KeypointBody
     config: VideoConfig
 
-    def upright(self, sights: list[SeenPerson]) -> "_Stage":
+    def with_camera_pitch(self, sights: list[SeenPerson]) -> "_Stage":
         """With a camera that looks down as far as people who stand say; as before where nobody does."""
         if not sights:
             return self
@@ -310,7 +305,7 @@ class _Stage:
         _, joints = self.body.tree(
             _stacked([person.rotations for person in sights]), self.body.rest_joints(shapes)
         )
-        pitch = camera_pitch(joints, torch.tensor([person.score for person in sights]))
+        pitch = pitch_from_standing(joints, torch.tensor([person.score for person in sights]))
         return replace(self, clip=replace(self.clip, camera_pitch=pitch or 0.0))
 
     def person(self, identity: int, track: dict[int, SeenPerson]) -> ClipPerson:
@@ -374,8 +369,7 @@ class _Stage:
         world, joints = self.body.tree(course.rotations, rest)
         joints = joints + translation[:, None]
         ankles = joints[:, [SMPL_24.index[leg[2]] for leg in LEGS]]
-        pitch = self.clip.camera_pitch
-        down = torch.tensor([0.0, math.cos(pitch), math.sin(pitch)])
+        down = level_from_camera(self.clip.camera_pitch)[1]
         standing = standing_feet(course.times, ankles, joints[:, 0], down)
         places = resting_places(course.times, ankles, standing)
         rotations = course.rotations.clone()

@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.body.standing import camera_pitch, stance_of
+from humanmesh.body.standing import pitch_from_standing, stance_of
 
 MADE = {
     "left_shoulder": (0.2, -0.7, 0), "right_shoulder": (-0.2, -0.7, 0),
@@ -24,11 +24,11 @@ def joints_of(*, pitch: float = 0.0, roll: float = 0.0, height: float = 1.0) -> 
 
 
 def degrees(people: list[torch.Tensor], *trust: float) -> float | None:
-    pitch = camera_pitch(torch.stack(people), torch.tensor(trust) if trust else None)
+    pitch = pitch_from_standing(torch.stack(people), torch.tensor(trust) if trust else None)
     return None if pitch is None else math.degrees(pitch)
 
 
-@pytest.mark.parametrize("pitch", [-20.0, 0.0, 8.0, 25.0])
+@pytest.mark.parametrize("pitch", [-20.0, 0.0, 8.0, 44.0])
 def test_somebody_upright_tells_how_far_the_camera_looks_down(pitch):
     assert degrees([joints_of(pitch=pitch)]) == pytest.approx(pitch, abs=1e-4)
 
@@ -51,9 +51,10 @@ def test_who_squats_lies_or_leans_far_is_not_asked():
     assert degrees(others) is None
     assert degrees([*others, joints_of(pitch=6)]) == pytest.approx(6, abs=1e-4)
     assert degrees([joints_of(pitch=6)], 0.0) is None
+    assert degrees([joints_of(pitch=46)]) is None
 
 
 def test_what_is_said_of_upright_people_falls_to_a_quarter_at_thirty_degrees():
     stance = stance_of(torch.stack([joints_of(), joints_of(pitch=30), joints_of(roll=30)]))
-    torch.testing.assert_close(stance.upright(), torch.tensor([1.0, 0.25, 0.25]))
-    torch.testing.assert_close(stance.upright(math.radians(30))[1], torch.tensor(1.0))
+    torch.testing.assert_close(stance.uprightness(), torch.tensor([1.0, 0.25, 0.25]))
+    torch.testing.assert_close(stance.uprightness(math.radians(30))[1], torch.tensor(1.0))

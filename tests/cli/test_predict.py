@@ -91,13 +91,13 @@ def test_side_view_stands_beside_the_photo_at_its_height(photo, boxes, tmp_path)
 def test_upright_turns_mesh_files_and_the_side_view_and_nothing_else(
     photo, boxes, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(inference, "camera_pitch", lambda joints, trust: 0.4)
+    monkeypatch.setattr(inference, "pitch_from_standing", lambda joints, trust: 0.4)
     for folder, options in (("as_seen", ()), ("upright", ("--upright",))):
         words = (photo, "--boxes", boxes, "--out", tmp_path / folder, "--format", "npz,ply", *options)
         assert run(*words) == 0
     before, after = capsys.readouterr().out.splitlines()
-    assert "camera" not in before
-    assert "camera looks down by 23 degrees" in after
+    assert ", turned" not in before
+    assert "turned upright by 23 degrees" in after
     seen, upright = (np.load(tmp_path / folder / "person.npz") for folder in ("as_seen", "upright"))
     assert (seen["camera_pitch"], upright["camera_pitch"]) == (0, pytest.approx(0.4))
     np.testing.assert_array_equal(seen["vertices"], upright["vertices"])
@@ -108,6 +108,14 @@ def test_upright_turns_mesh_files_and_the_side_view_and_nothing_else(
     )
     np.testing.assert_array_equal(before[:, :160], after[:, :160])
     assert (before[:, 160:] != after[:, 160:]).any()
+
+
+@pytest.mark.usefixtures("quick")
+def test_where_nobody_stands_upright_says_so_and_turns_nothing(photo, boxes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inference, "pitch_from_standing", lambda joints, trust: None)
+    assert run(photo, "--boxes", boxes, "--out", tmp_path / "out", "--format", "npz", "--upright") == 0
+    assert "nobody stands: not turned" in capsys.readouterr().out
+    assert np.load(tmp_path / "out" / "person.npz")["camera_pitch"] == 0
 
 
 @pytest.mark.usefixtures("quick")

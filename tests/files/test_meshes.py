@@ -93,14 +93,15 @@ def test_glb_camera_sees_joints_where_the_photo_shows_them(person, tmp_path):
 
 def test_with_a_camera_that_looks_down_mesh_files_are_turned_and_the_camera_sees_the_same(person, tmp_path):
     pitched = replace(person, camera_pitch=0.3)
-    for suffix in ("glb", "obj", "bvh"):
+    for suffix in ("glb", "obj", "ply", "bvh"):
         save_person(tmp_path / f"p.{suffix}", pitched)
     glb = Glb(tmp_path / "p.glb")
     level = Rotation.from_euler("x", -0.3)  # looking down is a turn of the whole against it
     expected = level.apply(person.vertices) * Y_UP
     np.testing.assert_allclose(glb.skinned_vertices(), expected, atol=2e-5)
-    mesh = trimesh.load(tmp_path / "p.obj", process=False, maintain_order=True)
-    np.testing.assert_allclose(mesh.vertices, expected, atol=2e-5)
+    for suffix in ("obj", "ply"):
+        mesh = trimesh.load(tmp_path / f"p.{suffix}", process=False, maintain_order=True)
+        np.testing.assert_allclose(mesh.vertices, expected, atol=2e-5)
     names, positions, _ = read_bvh(tmp_path / "p.bvh")
     rows = [names.index(name) for name in SMPL_24.joints]
     np.testing.assert_allclose(positions[0, rows], level.apply(person.joints) * Y_UP, atol=1e-4)

@@ -63,6 +63,7 @@ def test_the_page_of_people_that_were_saved_upright_looks_from_the_photos_camera
     replace(people[0], camera_pitch=0.3).save(tmp_path / f"upright.{suffix}")
     seen, upright = (pages_of(tmp_path / f"{name}.{suffix}")[0] for name in ("seen", "upright"))
     assert seen.glb == upright.glb
+    assert upright.people[0].fields["camera"]["pitch"] == pytest.approx(0.3)
 
 
 def test_a_glb_that_stands_upright_cannot_be_laid_over_its_photo(people, tmp_path):

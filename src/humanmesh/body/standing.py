@@ -10,12 +10,12 @@ from torch import Tensor
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.geometry.smoothing import weighted_median
 
-FAR_FROM_UPRIGHT = math.radians(30)
-"""Angle at which what is said of people who stand has fallen to a quarter."""
+_FAR_FROM_UPRIGHT = math.radians(30)
+"""Angle at which `Stance.uprightness` has fallen to a quarter."""
+_FARTHEST_STANDING = math.radians(45)
+"""Angle from the camera's vertical up to which somebody stretched is taken to stand."""
 _BENT, _STRETCHED = 0.9, 1.1
 """Metres from between the shoulders to between the ankles."""
-_STANDING = 0.3
-"""Share from which somebody counts as standing."""
 
 _ANKLES = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]
 _SHOULDERS = [SMPL_24.index["left_shoulder"], SMPL_24.index["right_shoulder"]]
@@ -26,16 +26,16 @@ class Stance:
     """How the line from between the ankles to between the shoulders stands in the camera frame."""
 
     lean: Float[Tensor, "people"]
-    """Radians towards the camera: of people who are upright, how far the camera looks down."""
+    """Radians towards the camera; a camera that looks down sees people who stand lean so."""
     aslant: Float[Tensor, "people"]
     """Radians in the picture's plane, towards its left."""
     stretched: Float[Tensor, "people"]
     """From 0, sitting or squatting, to 1."""
 
-    def upright(self, expected_lean: float = 0.0) -> Float[Tensor, "people"]:
-        """From 1, for people who lean by `expected_lean` (radians), down to 0 for those who lie."""
+    def uprightness(self, expected_lean: float = 0.0) -> Float[Tensor, "people"]:
+        """1 for people who lean by `expected_lean` (radians) and not aslant, .01 for those who lie."""
         angle = (self.lean - expected_lean).square() + self.aslant.square()
-        return (1 + angle / FAR_FROM_UPRIGHT**2) ** -2
+        return (1 + angle / _FAR_FROM_UPRIGHT**2) ** -2
 
 
 def stance_of(joints: Float[Tensor, "people 24 3"]) -> Stance:
@@ -46,10 +46,10 @@ def stance_of(joints: Float[Tensor, "people 24 3"]) -> Stance:
     return Stance(torch.atan2(z, y), torch.atan2(x, y), stretched)
 
 
-def camera_pitch(
+def pitch_from_standing(
     joints: Float[Tensor, "people 24 3"], trust: Float[Tensor, "people"] | None = None
 ) -> float | None:
-    """Radians by which a camera looks down that sees these people stand: the median of their leans, each by its trust.
+    """Radians by which a camera looks down that sees these people stand upright: the median of their leans, each by its trust.
 
     Args:
         joints: metres, axes of the camera frame.
@@ -59,8 +59,7 @@ def camera_pitch(
         None where nobody stands.
     """
     stance = stance_of(joints)
-    standing = stance.stretched * stance.upright()
-    weights = standing * (standing >= _STANDING)
+    weights = stance.stretched * (torch.hypot(stance.lean, stance.aslant) < _FARTHEST_STANDING)
     if trust is not None:
         weights = weights * trust
     return float(weighted_median(stance.lean[:, None], weights)) if weights.sum() > 0 else None

@@ -1,5 +1,6 @@
 """Which camera each photo of `humanmesh predict` is taken to have."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,3 +77,13 @@ def camera_choice(focal_length: float | None, intrinsics: Path | None) -> Camera
     from humanmesh.files.intrinsics import read_intrinsics
 
     return CameraChoice(None, read_intrinsics(intrinsics))
+
+
+def told_pitch(result: dict[str, Any]) -> str:
+    """What `--upright` did with the people of a photo or film, in words; empty where it was not asked for."""
+    pitch = result.get("camera_pitch")
+    if pitch is None:
+        return ""
+    return (
+        f", turned upright by {math.degrees(pitch):.0f} degrees" if pitch else ", nobody stands: not turned"
+    )

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_che
 import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
-from humanmesh.cli.photo_cameras import CameraChoice, SourcedCamera, camera_choice
-from humanmesh.cli.predict_video import VideoOptions, run_video, told_pitch, wants_video
+from humanmesh.cli.photo_cameras import CameraChoice, SourcedCamera, camera_choice, told_pitch
+from humanmesh.cli.predict_video import VideoOptions, run_video, wants_video
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
@@ -159,7 +159,7 @@ def run(arguments: Arguments) -> int:
                 for ready, people in zip(batch, _recover(recoverer, batch, arguments), strict=True):
                     result = writer.write(ready.job, ready.pixels, people)
                     if arguments.upright and people:
-                        result["camera_pitch"] = round(people[0].camera_pitch, 4)
+                        result["camera_pitch"] = people[0].camera_pitch
                     results.append({**result, "camera": ready.taken_by.fields()})
                     bar(len(results), len(jobs))
     tell(arguments, results, failures, len(jobs))
@@ -332,14 +332,12 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     import torch
 
     from humanmesh.files.images import write_png
-    from humanmesh.geometry.cameras import level_from_camera
     from humanmesh.render.overlay import Look, draw_people, side_view
 
     height, width = pixels.shape[1:]
     samples = next(samples for limit, samples in SAMPLES if height * width <= limit)
     camera = people[0].camera
     faces = torch.from_numpy(people[0].faces)
-    level = level_from_camera(people[0].camera_pitch)
     vertices = torch.stack([torch.from_numpy(person.vertices) for person in people])
     look = Look(samples=samples)
     focal = torch.tensor(camera.focal_xy)
@@ -347,8 +345,9 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
     if has_side_view:
         look = Look(opacity=1.0, samples=samples)
         gap = torch.ones(3, height, GAP_PIXELS)
-        for body in vertices:
-            pictures += [gap, side_view(body @ level.T, faces, height, height // 2, look=look)]
+        for person in people:
+            body = torch.from_numpy(person.level_vertices)
+            pictures += [gap, side_view(body, faces, height, height // 2, look=look)]
     write_png(path, torch.cat(pictures, 2))
 
 

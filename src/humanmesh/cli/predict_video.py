@@ -5,7 +5,6 @@ on, one a person) and NAME.npz, and NAME.html where a page is asked for. What st
 """
 
 import json
-import math
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
+from humanmesh.cli.photo_cameras import told_pitch
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError
 
@@ -280,6 +280,7 @@ class _Worker:
                 for person in clip.people
             ],
             "files": [str(path) for path in files],
+            **pitch,
         }
 
     def _follow(
@@ -420,13 +421,3 @@ def _sentence(result: dict[str, Any]) -> str:
     files = ", ".join(Path(file).name for file in result["files"]) or "no files"
     found = f"{count} in {result['frames']} frames{skipped}{told_pitch(result)}{rate}"
     return f"{result['film']}: {found} -> {files}"
-
-
-def told_pitch(result: dict[str, Any]) -> str:
-    """What `--upright` found of the camera, in words; empty where it was not asked for."""
-    pitch = result.get("camera_pitch")
-    if pitch is None:
-        return ""
-    if pitch == 0:
-        return ", nobody stands: not turned"
-    return f", camera looks {'down' if pitch > 0 else 'up'} by {abs(math.degrees(pitch)):.0f} degrees"

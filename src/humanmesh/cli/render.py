@@ -129,7 +129,7 @@ def _drawn(result: "PhotoResult", view: str, size: int) -> "Tensor":
 
     if view == "overlay":
         return _overlay(result)
-    vertices, faces = _upright_mesh(result)
+    vertices, faces = _level_mesh(result)
     return view_people(vertices, faces, VIEWS[view], (size, size))
 
 
@@ -154,19 +154,19 @@ def _mesh(result: "PhotoResult") -> "tuple[Tensor, Tensor]":
     return vertices, torch.from_numpy(result.people[0].faces)
 
 
-def _upright_mesh(result: "PhotoResult") -> "tuple[Tensor, Tensor]":
-    """The same with y down, if the people were recovered with --upright."""
-    from humanmesh.geometry.cameras import level_from_camera
+def _level_mesh(result: "PhotoResult") -> "tuple[Tensor, Tensor]":
+    """The same as they stand in the room, if they were recovered with --upright."""
+    import torch
 
-    vertices, faces = _mesh(result)
-    return vertices @ level_from_camera(result.people[0].camera_pitch).T, faces
+    vertices = torch.stack([torch.from_numpy(person.level_vertices) for person in result.people])
+    return vertices, torch.from_numpy(result.people[0].faces)
 
 
 def _write_turntable(arguments: Arguments, paths: list[Path]) -> None:
     from humanmesh.cli.progress import PatientBar
     from humanmesh.files.animations import write_animation
 
-    vertices, faces = _upright_mesh(_read(arguments, paths))
+    vertices, faces = _level_mesh(_read(arguments, paths))
     with PatientBar("frames") as bar:
         write_animation(arguments.out, _frames(vertices, faces, arguments, bar), FRAME_RATE)
 

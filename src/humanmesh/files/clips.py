@@ -75,7 +75,7 @@ class Clip:
     footage: Footage | None = None
     """Where the frames can be had again, for the overlay."""
     camera_pitch: float = 0.0
-    """Radians by which the camera looks down: GLB and BVH files are turned so that it does, and people who stand are upright."""
+    """Radians by which the camera looks down; GLB and BVH files are turned by it, so that people who stand are upright."""
     bones: tuple[str, ...] = SMPL_24.joints
     """Names of the 24 joints in GLB and BVH files (`files.rig_names`)."""
 

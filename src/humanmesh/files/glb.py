@@ -103,7 +103,8 @@ def write_glb(
         document["cameras"] = [camera]
         roots.append(len(nodes))
         turn = [-math.sin(camera_pitch / 2), 0.0, 0.0, math.cos(camera_pitch / 2)]
-        nodes.append({"name": "photo_camera", "camera": 0, "rotation": turn})
+        node: dict[str, Any] = {"name": "photo_camera", "camera": 0}
+        nodes.append(node | {"rotation": turn} if camera_pitch else node)
     if any(len(rig.times) > 1 for rig in rigs):
         document["animations"] = [_animation(rigs, buffer)]
     document |= {

@@ -60,7 +60,7 @@ class PersonRecord:
     body_scale: float = 1.0
     """Size of `body` in units of the body of that name."""
     camera_pitch: float = 0.0
-    """Radians by which the camera looks down: mesh files are turned so that it does, and people who stand are upright."""
+    """Radians by which the camera looks down; mesh files are turned by it, so that people who stand are upright."""
     bones: tuple[str, ...] = SMPL_24.joints
     """Names of the 24 joints in GLB and BVH files (`files.rig_names`)."""
     has_part_colors: bool = False

@@ -1,7 +1,7 @@
 """A person as animation programs see one: a mesh in its rest pose, bones with names, and their turns.
 
 Mesh files have y up, x to the person's left where the person faces +z (glTF's frame): the photo's camera frame (y down, z forward) turned by
-180 degrees about x, so that the camera sits at the origin and looks along -z; or, where it is known to look down, down from there.
+180 degrees about x. The camera sits at the origin and looks along -z, tilted down by its pitch where that is known.
 """
 
 from dataclasses import dataclass, replace

@@ -265,7 +265,7 @@ def refine_person(
     refined = PersonFitter(body, keypoint_set).refine([person], [seen])[0]
     if isinstance(refined, HumanMeshError):
         raise refined
-    return refined
+    return replace(refined, camera_pitch=person.camera_pitch)
 
 
 def _keypoints(person: SeenPerson) -> Keypoints2D:

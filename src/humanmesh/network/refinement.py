@@ -72,7 +72,7 @@ _EYE_LEVEL = math.radians(7)
 middle of a person six metres away."""
 _LEVEL_SHARE = 0.6
 """Share of the lean beyond it that is taken away: 1 / (1 + (6 / 7.5)^2), where cameras are held level to 6 degrees, which is a guess,
-and the estimate's lean is right to 7.5 (250 rendered people who stand); less of leans far from it (`Stance.upright`)."""
+and the estimate's lean is right to 7.5 (250 rendered people who stand); less of leans far from it (`Stance.uprightness`)."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 _SHAPE_DEVIATION = 1.0
@@ -167,7 +167,9 @@ def _as_seen_from_eye_level(estimate: Estimate, seen: HeatmapKeypoints) -> tuple
     """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees, and depths with them."""
     stance = stance_of(estimate.joints)
     turn = estimate.joints.new_zeros(len(estimate.joints), 3)
-    turn[:, 0] = -_LEVEL_SHARE * stance.upright(_EYE_LEVEL) * stance.stretched * (stance.lean - _EYE_LEVEL)
+    turn[:, 0] = (
+        -_LEVEL_SHARE * stance.uprightness(_EYE_LEVEL) * stance.stretched * (stance.lean - _EYE_LEVEL)
+    )
     turned = axis_angle_to_matrix(turn)
     rotations = torch.cat([turned[:, None] @ estimate.rotations[:, :1], estimate.rotations[:, 1:]], 1)
     if seen.depths is not None:

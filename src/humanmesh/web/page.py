@@ -114,8 +114,9 @@ def photo_page(
         BadInputError: where nobody is given.
     """
     _need_somebody(title, people)
+    records = [person.record() for person in people]
     # The page looks from the photo's camera, wherever that looks.
-    records = [replace(person, camera_pitch=0.0).record() for person in people]
+    rigs = [replace(record, camera_pitch=0.0).rig() for record in records]
     camera = PageCamera(people[0].camera.focal_length, people[0].camera.principal_point, people[0].photo_size)
     shown = tuple(
         PagePerson(
@@ -127,7 +128,7 @@ def photo_page(
         )
         for number, (person, record) in enumerate(zip(people, records, strict=True))
     )
-    return Page(title, camera, shown, _glb([record.rig() for record in records], camera), photo)
+    return Page(title, camera, shown, _glb(rigs, camera), photo)
 
 
 def clip_page(title: str, clip: Clip, photo: Float[Tensor, "3 height width"] | None = None) -> Page:
@@ -221,7 +222,11 @@ def _clip_fields(clip: Clip, person: ClipPerson) -> dict[str, Any]:
         "body": clip.body.name,
         "identity": person.identity,
         "photo": {"width": clip.size[0], "height": clip.size[1]},
-        "camera": {"focal_length": clip.focal_length, "principal_point": list(clip.principal_point)},
+        "camera": {
+            "focal_length": clip.focal_length,
+            "principal_point": list(clip.principal_point),
+            "pitch": clip.camera_pitch,
+        },
         **{name: np.round(values.astype(np.float64), _DIGITS).tolist() for name, values in numbers.items()},
     }
 

@@ -261,16 +261,15 @@ def _glb_page(paths: list[Path], sources: Sources) -> Page:
         aspect, field_of_view = float(lens["aspectRatio"]), float(lens["yfov"])
         count = len(document["skins"])
         is_ours = document["asset"]["generator"] == "humanmesh" and count > 0
-        turn = next(node for node in document["nodes"] if "camera" in node).get("rotation", [0.0])
-        is_turned = turn[0] != 0
-    except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration, struct.error) as error:
+        is_turned = any("camera" in node and "rotation" in node for node in document["nodes"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error) as error:
         raise BadInputError(f"Result {path}", "it is no whole GLB file of a photo", _MAKE_AGAIN) from error
     if not is_ours:
         raise BadInputError(
             f"Result {path}", "another program wrote it", "Give a GLB file that humanmesh wrote."
         )
     if is_turned:
-        remedy = "Give the NPZ or JSON file of the same person."
+        remedy = "Give the NPZ or JSON file, or make it again without --upright."
         raise BadInputError(f"Result {path}", "it stands upright instead of as the photo shows it", remedy)
     photo = _photo(path, (round(aspect * _NOMINAL_HEIGHT), _NOMINAL_HEIGHT), sources, is_size_known=False)
     width, height = photo.size
