@@ -3,12 +3,14 @@
 import base64
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from browser import chromium
 from humanmesh.files.body_models import load_body_data
@@ -23,6 +25,8 @@ HOSTILE = "</script><script>hacked = 1</script><b>\"a'.jpg"
 MARGIN = 20
 """CSS pixels round the photo in the stage: a stage larger by this on each side shows one photo pixel a pixel."""
 
+PITCH = 0.2
+"""Radians by which a camera looks down."""
 SAMPLES = 4
 """A pixel in each direction, of the silhouettes to compare with."""
 
@@ -208,6 +212,20 @@ def test_side_view_is_a_quarter_turn_after_which_the_front_looks_to_the_right(pe
     # Along the picture's width runs what was the depth; the nearer, the farther right.
     depths = people[0].joints[:, 2]
     assert np.corrcoef(joints[:, 0], depths)[0, 1] < -0.97
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4"])
+def test_where_the_camera_looks_down_views_from_the_sides_stand_upright_and_the_photos_stays(
+    key, browser, pages, people, photo
+):
+    plain = picture(page_at_rest(browser, pages / "people.html"))
+    pitched = [replace(person, camera_pitch=PITCH) for person in people]
+    write_page(pages / "pitched.html", photo_page("Pitched", pitched, photo))
+    page = page_at_rest(browser, pages / "pitched.html")
+    np.testing.assert_allclose(picture(page), plain, atol=0.01)
+    page.press(key)
+    viewer = Rotation.from_quat(page.ask("return humanmesh.stage.viewer().toArray()"))
+    np.testing.assert_allclose(viewer.apply([0, 1, 0]), [0, np.cos(PITCH), np.sin(PITCH)], atol=1e-6)
 
 
 def exported(browser, suffix: str, numbers: list[int]) -> bytes:

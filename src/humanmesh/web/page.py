@@ -64,6 +64,8 @@ class PageCamera:
     """Pixels from the upper left corner."""
     size: tuple[int, int]
     """Width and height in pixels."""
+    pitch: float = 0.0
+    """Radians by which it looks down; views from the sides stand upright in the room."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +117,12 @@ def photo_page(
     """
     _need_somebody(title, people)
     records = [person.record() for person in people]
-    # The page looks from the photo's camera, wherever that looks.
+    # The page looks from the photo's camera, and turns the viewer instead of the people.
     rigs = [replace(record, camera_pitch=0.0).rig() for record in records]
-    camera = PageCamera(people[0].camera.focal_length, people[0].camera.principal_point, people[0].photo_size)
+    first = people[0]
+    camera = PageCamera(
+        first.camera.focal_length, first.camera.principal_point, first.photo_size, first.camera_pitch
+    )
     shown = tuple(
         PagePerson(
             name=f"Person {number + 1}",
@@ -143,7 +148,7 @@ def clip_page(title: str, clip: Clip, photo: Float[Tensor, "3 height width"] | N
         BadInputError: where nobody is in the clip.
     """
     _need_somebody(title, clip.people)
-    camera = PageCamera(clip.focal_length, clip.principal_point, clip.size)
+    camera = PageCamera(clip.focal_length, clip.principal_point, clip.size, clip.camera_pitch)
     rigs = [
         rig_of_body(clip.body, person.rotations, person.shape, person.translation, clip.times[person.frames])
         for person in clip.people
@@ -242,6 +247,7 @@ def _data_of(page: Page) -> dict[str, Any]:
             "principalPoint": page.camera.principal_point,
             "width": width,
             "height": height,
+            "pitch": page.camera.pitch,
         },
         "photo": None if page.photo is None else _photo_url(page.photo),
         "film": [{"time": frame.time, "source": _data_url("image/jpeg", frame.jpeg)} for frame in page.film],

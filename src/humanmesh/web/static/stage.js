@@ -1,7 +1,8 @@
 // The picture: the photo, the people over it in the photo's own camera, and the walk round them.
 //
 // The view is a turn about a pivot (yaw, pitch) and a magnification of the picture (zoom, pan). With all of them at
-// rest the picture is the photo's own, to the pixel; magnifying it keeps that true.
+// rest the picture is the photo's own, to the pixel; magnifying it keeps that true. Views from the sides stand upright in
+// the room, where the photo's camera is known to look down.
 
 import {
   AmbientLight, BufferAttribute, BufferGeometry, ColorManagement, DirectionalLight, Euler, Group, LinearSRGBColorSpace,
@@ -18,17 +19,18 @@ const LARGEST_ZOOM = 40;
 const HIGHEST_PITCH = Math.PI / 2;
 const FRAMED = 0.86;
 const MOVE_MILLISECONDS = 420;
+const ACROSS = new Vector3(1, 0, 0);
 const AT_REST = { yaw: 0, pitch: 0, zoom: 1, panX: 0, panY: 0 };
 
 // The page's colours are those of the pictures that `humanmesh predict` draws: plain numbers, no colour management.
 ColorManagement.enabled = false;
 
-/** @typedef {{focalLength: number, principalPoint: [number, number], width: number, height: number}} PhotoCamera */
+/** @typedef {{focalLength: number, principalPoint: [number, number], width: number, height: number, pitch: number}} PhotoCamera */
 
 export class Stage {
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {PhotoCamera} photoCamera pixels.
+   * @param {PhotoCamera} photoCamera pixels, and the radians by which it looks down.
    * @param {import("humanmesh/person.js").PersonView[]} people
    */
   constructor(canvas, photoCamera, people) {
@@ -118,16 +120,24 @@ export class Stage {
       0, 0, -1, 0,
     );
     this.camera.projectionMatrixInverse.copy(this.camera.projectionMatrix).invert();
-    const turn = new Quaternion().setFromEuler(new Euler(this.view.pitch, this.view.yaw, 0, "YXZ"));
+    const turn = this.viewer();
     const position = this.pivot.clone().negate().applyQuaternion(turn).add(this.pivot);
     this.camera.matrix.compose(position, turn, new Vector3(1, 1, 1));
     this.camera.updateMatrixWorld(true);
   }
 
+  /** The viewer's turn away from the photo's camera: yaw about the room's vertical, then up or down from where that looks. */
+  viewer() {
+    const { pitch } = this.photoCamera;
+    const inRoom = new Quaternion().setFromEuler(new Euler(this.view.pitch - pitch, this.view.yaw, 0, "YXZ"));
+    return new Quaternion().setFromAxisAngle(ACROSS, pitch).multiply(inRoom);
+  }
+
   /** Walk round the people: radians to the right and upwards. */
   turn(right, upward) {
+    const { pitch } = this.photoCamera;
     this.view.yaw -= right;
-    this.view.pitch = clamp(this.view.pitch - upward, -HIGHEST_PITCH, HIGHEST_PITCH);
+    this.view.pitch = clamp(this.view.pitch - upward, pitch - HIGHEST_PITCH, pitch + HIGHEST_PITCH);
     this.touch();
   }
 
@@ -156,11 +166,11 @@ export class Stage {
     this.move({ ...AT_REST });
   }
 
-  /** The people from a side, filling the picture: radians. */
+  /** The people from a side, filling the picture: radians round from the photo's camera, and up from the horizon. */
   toSide(yaw, pitch) {
     this.pivot = this.middle();
     const start = { ...this.view };
-    Object.assign(this.view, AT_REST, { yaw, pitch });
+    Object.assign(this.view, AT_REST, { yaw, pitch: pitch + this.photoCamera.pitch });
     const goal = this.framed();
     this.view = start;
     this.move(goal);
