@@ -41,10 +41,23 @@ def test_a_person_becomes_files_and_the_faults_of_another_are_told(tmp_path, pho
     file = written(tmp_path, [person(), person(0.0)])
     out = tmp_path / "out"
     code = fit(
-        photo, "--keypoints", file, "--start", "mean", "--out", out, "--format", "json", "--no-side-view"
+        photo,
+        "--keypoints",
+        file,
+        "--start",
+        "mean",
+        "--out",
+        out,
+        "--format",
+        "json",
+        "--no-side-view",
+        "--upright",
     )
     assert code == SOME_FAILED
-    assert "person 2: all confidences are zero" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "person 2: all confidences are zero" in told.err
+    assert "turned upright by" in told.out
+    assert json.loads((out / "photo.json").read_text())["camera"]["pitch"] != 0
     assert sorted(path.name for path in out.iterdir()) == ["photo.json", "photo.overlay.png"]
     ankle = json.loads((out / "photo.json").read_text())["keypoints_2d"]["coco17"]["left_ankle"]
     assert ankle == pytest.approx([115, 255], abs=6)
@@ -94,6 +107,7 @@ def test_keypoint_files_go_by_name_so_photos_of_one_name_are_refused(tmp_path, p
         (["PHOTO", "--keypoints", "nowhere.json"], "No keypoint file at nowhere.json"),
         (["PHOTO", "--keypoints", "FILE", "--mask", "PHOTO", "--start", "mean"], "one for 2 people"),
         (["PHOTO", "--keypoints-3d", "FILE"], "some were given with --keypoints-3d"),
+        (["--keypoints-3d", "FILE", "--upright"], "points in space say which way is down"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence(tmp_path, photo, capsys, words, sentence):

@@ -72,6 +72,8 @@ class Arguments:
     """Device of the network as PyTorch names it; a GPU where there is one, where None. The fit runs on the CPU."""
     focal: float | None = None
     """Focal length of the photos in pixels; the photo's diagonal where None."""
+    upright: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Turn mesh files (GLB, BVH, OBJ, PLY) and side views so that people who stand are upright: a camera that looks down sees them lean."""
     overlay: bool = True
     """Write NAME.overlay.png."""
     side_view: bool = True
@@ -249,6 +251,9 @@ def _check(arguments: Arguments) -> None:
         raise BadInputError(
             "Frames", arguments.frames, "They belong to a motion: --keypoints-3d FILE.bvh and the like."
         )
+    if arguments.upright and arguments.keypoints is None:
+        remedy = "Leave it out: points in space say which way is down."
+        raise BadInputError("Option --upright", "given with --keypoints-3d", remedy)
     if arguments.mask is not None and arguments.keypoints is None:
         raise BadInputError("Mask", "given with --keypoints-3d", "A mask goes with a photo and --keypoints.")
     if (arguments.keypoints is None) == bool(arguments.photos):

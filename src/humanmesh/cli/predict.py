@@ -93,6 +93,8 @@ class WriterArguments(Protocol):
     """What a command asks of `Writer`; the fields of `Arguments` of the same names tell what they mean."""
 
     @property
+    def upright(self) -> bool: ...
+    @property
     def overlay(self) -> bool: ...
     @property
     def side_view(self) -> bool: ...
@@ -158,8 +160,6 @@ def run(arguments: Arguments) -> int:
             for batch in itertools.chain([first], batches):
                 for ready, people in zip(batch, _recover(recoverer, batch, arguments), strict=True):
                     result = writer.write(ready.job, ready.pixels, people)
-                    if arguments.upright and people:
-                        result["camera_pitch"] = people[0].camera_pitch
                     results.append({**result, "camera": ready.taken_by.fields()})
                     bar(len(results), len(jobs))
     tell(arguments, results, failures, len(jobs))
@@ -176,18 +176,16 @@ def _refuse_for_films(arguments: Arguments) -> None:
 
 
 def _recover(recoverer: "Recoverer", batch: list[_Ready], arguments: Arguments) -> "list[list[Person]]":
-    from humanmesh.inference import upright
-
     everybody = recoverer.recover_pixels(
         [ready.pixels for ready in batch],
         [ready.job.boxes for ready in batch],
         cameras=[ready.taken_by.camera for ready in batch],
         most=arguments.people,
     )
-    if arguments.height is not None:
-        height = arguments.height
-        everybody = [[person.scaled_to_height(height) for person in people] for people in everybody]
-    return [upright(people) for people in everybody] if arguments.upright else everybody
+    height = arguments.height
+    if height is None:
+        return everybody
+    return [[person.scaled_to_height(height) for person in people] for people in everybody]
 
 
 def suffixes_of(formats: str) -> list[str]:
@@ -300,7 +298,12 @@ class Writer:
 
     def write(self, job: Job, pixels: "Tensor", people: "list[Person]") -> dict[str, Any]:
         """Write the files of one photo, and return what there is to say about it."""
+        from humanmesh.inference import upright
+
         result: dict[str, Any] = {"photo": str(job.path), "people": []}
+        if self.arguments.upright and people:
+            people = upright(people)
+            result["camera_pitch"] = people[0].camera_pitch
         if self.arguments.overlay and people:
             path = self.folder / f"{job.name}.overlay.png"
             _draw(path, pixels, people, has_side_view=self.arguments.side_view)
