@@ -419,5 +419,5 @@ def _sentence(result: dict[str, Any]) -> str:
     skipped = f", {result['skipped_frames']} unreadable frames left out" if result["skipped_frames"] else ""
     rate = f" at {result['frames_per_second']:.1f} frames/s" if result["frames_per_second"] else ""
     files = ", ".join(Path(file).name for file in result["files"]) or "no files"
-    found = f"{count} in {result['frames']} frames{skipped}{told_pitch(result)}{rate}"
+    found = f"{count} in {result['frames']} frames{skipped}{rate}{told_pitch(result)}"
     return f"{result['film']}: {found} -> {files}"
