@@ -142,6 +142,7 @@ def test_a_file_that_was_cut_short_is_refused(people, suffix, tmp_path):
     [
         ("theta", np.zeros(84, np.float32), "'theta' is missing or of a wrong shape"),
         ("trans", np.full((1, 3), np.nan, np.float32), "'trans' holds what is no number"),
+        ("camera_pitch", np.array(np.nan, np.float32), "'camera_pitch' holds what is no number"),
         ("focal_length", np.array(0.0, np.float32), "its camera has no size"),
         ("body", np.array("smpl"), "'smpl', which is not bundled"),
         ("format", np.array("humanmesh-person-9"), "its format is 'humanmesh-person-9'"),

@@ -262,10 +262,8 @@ class _Worker:
             clip, rate = self._follow(footage, notebook, done)
         files = self._save(name, replace(clip, bones=bone_names(self.arguments.rig)))
         notebook.path.unlink(missing_ok=True)
-        pitch = (
-            {"camera_pitch": round(clip.camera_pitch, 4)} if self.arguments.upright and clip.people else {}
-        )
-        return pitch | {
+        pitch = {"camera_pitch": clip.camera_pitch} if self.arguments.upright and clip.people else {}
+        return {
             "film": footage.name,
             "frames": len(clip.times),
             "skipped_frames": clip.skipped,

@@ -148,18 +148,25 @@ def _overlay(result: "PhotoResult") -> "Tensor":
 
 
 def _mesh(result: "PhotoResult") -> "tuple[Tensor, Tensor]":
-    import torch
-
-    vertices = torch.stack([torch.from_numpy(person.vertices) for person in result.people])
-    return vertices, torch.from_numpy(result.people[0].faces)
+    """Vertices of the people before the camera, and faces."""
+    return _stacked([person.vertices for person in result.people]), _faces(result)
 
 
 def _level_mesh(result: "PhotoResult") -> "tuple[Tensor, Tensor]":
     """The same as they stand in the room, if they were recovered with --upright."""
+    return _stacked([person.level_vertices for person in result.people]), _faces(result)
+
+
+def _stacked(arrays: "list[np.ndarray]") -> "Tensor":
     import torch
 
-    vertices = torch.stack([torch.from_numpy(person.level_vertices) for person in result.people])
-    return vertices, torch.from_numpy(result.people[0].faces)
+    return torch.stack([torch.from_numpy(array) for array in arrays])
+
+
+def _faces(result: "PhotoResult") -> "Tensor":
+    import torch
+
+    return torch.from_numpy(result.people[0].faces)
 
 
 def _write_turntable(arguments: Arguments, paths: list[Path]) -> None:

@@ -34,9 +34,11 @@ _SAME_ASPECT = 0.01
 
 _SHAPES: dict[str, tuple[int, ...]] = {
     "theta": (85,), "trans": (1, 3), "focal_length": (), "principal_point": (2,), "photo_size": (2,),
-    "photo_from_crop": (3, 3), "box": (4,), "score": (),
+    "photo_from_crop": (3, 3), "box": (4,), "score": (), "body_scale": (), "pixel_aspect": (), "camera_pitch": (),
 }  # fmt: skip
 """What a person's file must hold, by the names of NPZ files."""
+_DEFAULTS = {"body_scale": np.array(1.0), "pixel_aspect": np.array(1.0), "camera_pitch": np.array(0.0)}
+"""What older files lack."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def _people_page(everybody: list[dict[str, np.ndarray]], paths: list[Path], sour
 def _photo_result(
     everybody: list[dict[str, np.ndarray]], paths: list[Path], sources: Sources
 ) -> "PhotoResult":
+    everybody = [_DEFAULTS | arrays for arrays in everybody]
     for arrays, path in zip(everybody, paths, strict=True):
         _check(arrays, path)
     body = _body(everybody[0], paths[0], sources)
@@ -228,7 +231,9 @@ def _people(everybody: list[dict[str, np.ndarray]], body: BodyModelData) -> list
     people = []
     for row, arrays in enumerate(everybody):
         translation = arrays["trans"][0].astype(np.float32)
-        body_scale, pixel_aspect = (float(arrays.get(name, 1.0)) for name in ("body_scale", "pixel_aspect"))
+        body_scale, pixel_aspect, pitch = (
+            float(arrays[name]) for name in ("body_scale", "pixel_aspect", "camera_pitch")
+        )
         scale, tx, ty = theta[row, :3].tolist()
         x, y = arrays["principal_point"].tolist()
         width, height = arrays["photo_size"].tolist()
@@ -246,7 +251,7 @@ def _people(everybody: list[dict[str, np.ndarray]], body: BodyModelData) -> list
                 camera=PhotoCamera(float(arrays["focal_length"]), (x, y), pixel_aspect),
                 weak_camera=CropCamera(scale, (tx, ty), arrays["photo_from_crop"].astype(np.float32)),
                 photo_size=(width, height),
-                camera_pitch=float(arrays.get("camera_pitch", 0.0)),
+                camera_pitch=pitch,
             )
         )
     return people

@@ -126,7 +126,7 @@ export class Stage {
     this.camera.updateMatrixWorld(true);
   }
 
-  /** The viewer's turn away from the photo's camera: yaw about the room's vertical, then up or down from where that looks. */
+  /** The viewer's turn away from the photo's camera: yaw about the room's vertical, then up or down from where that camera looks. */
   viewer() {
     const { pitch } = this.photoCamera;
     const inRoom = new Quaternion().setFromEuler(new Euler(this.view.pitch - pitch, this.view.yaw, 0, "YXZ"));
