@@ -2,21 +2,25 @@
 
     python tools/look.py --lspet lspet --ccp clothing_coparsing --exercises exercises --out sheets
 
-A metric hides monsters: count the believable bodies by eye, from the front and from the side.
+A metric hides monsters: count the believable bodies by eye, from the front and from the side. `--upright` shows these two as the files of
+`humanmesh predict --upright` stand: in the room, not in the camera's frame.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from jaxtyping import Float32
 from PIL import Image
+from torch import Tensor
 
 from humanmesh.body.model import BodyModel
+from humanmesh.body.standing import pitch_from_standing
 from humanmesh.data.readers import ReadReport
-from humanmesh.evaluation.cases import load_cases
+from humanmesh.evaluation.cases import Case, load_cases
 from humanmesh.evaluation.gallery import pictures_of
 from humanmesh.evaluation.predictors import NetworkPredictor
-from humanmesh.evaluation.protocols import protocol_by_name
+from humanmesh.evaluation.protocols import Protocol, protocol_by_name
 from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_recovery
@@ -46,6 +50,8 @@ class Arguments:
     """A checkpoint, or the name of a bundled one."""
     rows: int = 5
     """Rows of a sheet, two people in each."""
+    upright: bool = False
+    """Front and side of people who stand as they are in the room."""
 
 
 def main(arguments: Arguments) -> None:
@@ -66,12 +72,20 @@ def main(arguments: Arguments) -> None:
             pictures = [
                 picture
                 for case in shown
-                for picture in pictures_of(case, predictor.predict([case], protocol), protocol)
+                for picture in _pictures(case, predictor, protocol, is_upright=arguments.upright)
             ]
             with whole_file(folder / f"{name}-{sheet}.png") as beside:
                 pixels = bytes_of_pixels(contact_sheet(pictures, columns=8))
                 Image.fromarray(pixels).save(beside, "PNG")
             print(f"{name}-{sheet}.png: {', '.join(case.record for case in shown)}")
+
+
+def _pictures(
+    case: Case, predictor: NetworkPredictor, protocol: Protocol, *, is_upright: bool
+) -> tuple[Float32[Tensor, "3 size size"], ...]:
+    prediction = predictor.predict([case], protocol)
+    pitch = pitch_from_standing(prediction.output.last.joints) if is_upright else None
+    return pictures_of(case, prediction, protocol, pitch or 0.0)
 
 
 if __name__ == "__main__":

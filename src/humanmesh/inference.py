@@ -610,7 +610,7 @@ def load(
     Raises:
         HumanMeshError: where a file is missing or damaged, or there is no such device, precision or detector.
     """
-    place = _device(device)
+    place = usable_device(device)
     if precision == "auto":
         precision = "bfloat16" if has_fast_bfloat16(place) else "float32"
     if precision not in PRECISIONS:
@@ -631,7 +631,12 @@ def load(
     )
 
 
-def _device(name: str | torch.device | None) -> torch.device:
+def usable_device(name: str | torch.device | None) -> torch.device:
+    """The device of that name; a CUDA device where there is one, else the CPU, where None.
+
+    Raises:
+        BadInputError: where there is none of that name here.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

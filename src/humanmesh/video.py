@@ -36,7 +36,7 @@ from humanmesh.geometry.smoothing import (
     weighted_median,
 )
 from humanmesh.inference import KEYPOINTS_OF_BODY, SMALLEST_BOX, TRUSTED_DEPTH_RATIO, Person, Recoverer
-from humanmesh.tracking import Sight, Tracker, distinct
+from humanmesh.tracking import LONGEST_GAP, Sight, Tracker, distinct
 
 LEAST_SCORE = 0.25
 """A followed person below this score is lost."""
@@ -66,7 +66,7 @@ class VideoConfig:
     """Bend the legs so that feet that stand do not slide; for cameras that do not move, and are level or `upright`."""
     upright: bool = False
     """Find out how far the camera looks down, from people who stand (`body.standing.pitch_from_standing`); it must do so all the time."""
-    longest_gap: float = 1.0
+    longest_gap: float = LONGEST_GAP
     """Seconds that a person may be out of sight and still be the same."""
     shortest_stay: int = 5
     """Frames in which a person must be seen to count; all, in a film that has fewer."""

@@ -40,6 +40,16 @@ def test_every_command_has_help_with_its_options(name, capsys):
     assert importlib.import_module(COMMANDS[name].module).__doc__
 
 
+def test_what_the_system_forbids_is_one_sentence(monkeypatch, capsys):
+    def closed(*given):
+        raise PermissionError(13, "Permission denied", "/closed/photo.jpg")
+
+    monkeypatch.setattr("humanmesh.cli.commands._run", closed)
+    assert main(["predict", "/closed/photo.jpg"]) == 2
+    said = capsys.readouterr().err
+    assert said == ("humanmesh: /closed/photo.jpg: Permission denied. Allow it, or choose another place.\n")
+
+
 def test_overview_does_not_wait_for_torch():
     script = "import sys; from humanmesh.cli import main; main([]); sys.exit('torch' in sys.modules or 'tyro' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
@@ -57,6 +67,7 @@ def test_doctor_lists_packages_devices_files_and_licences(capsys):
     main(["doctor", "--json"])
     findings = json.loads(capsys.readouterr().out)
     assert findings["packages"]["torch"][0].isdigit()
+    assert {key.split(":")[0] for key in findings["extras"]} >= {"train", "detect", "video", "data", "forest"}
     assert "cpu" in findings["devices"]
     assert findings["files"]["body_anny.safetensors"]["found"]
     assert findings["licences"]["code"] == "Apache-2.0"

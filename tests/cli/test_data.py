@@ -98,11 +98,12 @@ def test_what_was_left_out_is_told_with_file_and_record(tmp_path, capsys):
         (["pack", "coco", "mine.json", "--images", "nowhere"], "nowhere"),
         (["pack", "lsp", "lsp", "--images", "photos"], "Leave out --images"),
         (["pack", "coco", "mine.json", "--hold-out", "1"], "from 0 to below 1"),
+        (["pack", "coco", "mine.json", "--name", "a_held_out", "--hold-out", "0.3"], "all of a_held_out"),
         (["pack", "coco", "mine.json", "--name", "a.b"], "not a name for files"),
         (["pack", "coco", "mine.json", "--minimum-joints", "1"], "--minimum-joints"),
         (["pack", "coco", "mine.json", "--minimum-joints", "18"], "too few visible joints: 9"),
         (["pack", "coco", "mine.json", "--hold-out", "0.9999"], "Give --hold-out 0"),
-        (["pack", "coco", "mine.json", "--name", "ccp", "--images", "letters"], "Give --hold-out SHARE"),
+        (["pack", "coco", "mine.json", "--name", "ccp", "--images", "letters"], "(--hold-out SHARE)"),
         (["pack", "coco", "empty.json"], "0 people read"),
         (["motion", "nowhere"], "nowhere"),
         (["motion", "photos"], "no .amc, .bvh"),
@@ -211,6 +212,24 @@ def test_synthetic_people_go_straight_to_shards(tmp_path, capsys, scene):
     before = (tmp_path / "out" / "synthetic-00000.tar").read_bytes()
     result_of(capsys, *scene, "--count", "3", "--out", str(tmp_path / "out"))
     assert (tmp_path / "out" / "synthetic-00000.tar").read_bytes() == before
+
+
+def test_wrong_motion_or_a_device_that_is_not_there_is_one_sentence(tmp_path, capsys, scene):
+    capsys.readouterr()
+    (tmp_path / "notes.txt").write_text("not motion")
+    words = [*scene, "--out", str(tmp_path / "out"), "--count", "1"]
+    assert "notes.txt: it cannot be read" in sentence_of(
+        capsys, *words, "--motion", str(tmp_path / "notes.txt")
+    )
+    assert "no clip_names" in sentence_of(capsys, *words, "--motion", str(tmp_path / "mocap" / "walk.npz"))
+    assert "Device 'toaster': it cannot be used" in sentence_of(capsys, *words, "--device", "toaster")
+
+
+def test_an_output_that_cannot_be_written_is_told_before_motion_is_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("humanmesh.data.motion_files.read_motion_folder", None)
+    (tmp_path / "file").touch()
+    said = sentence_of(capsys, "motion", str(tmp_path), "--out", str(tmp_path / "file" / "motion.npz"))
+    assert "Cannot make the output folder" in said
 
 
 def test_the_benchmark_is_written_as_its_protocol_reads_it(tmp_path, capsys, scene):

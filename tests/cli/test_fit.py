@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from humanmesh.cli.commands import SOME_FAILED, USER_ERROR, main
+from humanmesh.cli.fit import _batches
 from humanmesh.files.body_models import load_body_data
 
 STANDING = {  # pixels in a photo of 200 x 300
@@ -117,6 +118,29 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path, photo, capsys, words, sen
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
+
+
+def test_a_photo_without_people_and_one_without_keypoints_are_both_told(tmp_path, photo, capsys):
+    folder = tmp_path / "found"
+    folder.mkdir()
+    written(folder, {"people": []}, "photo_keypoints.json")
+    other = photo.with_name("other.png")
+    other.write_bytes(photo.read_bytes())
+    code = fit(
+        photo, other, "--keypoints", folder, "--start", "mean", "--out", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert code == SOME_FAILED
+    told = capsys.readouterr()
+    result = json.loads(told.out)
+    assert [entry["people"] for entry in result["photos"]] == [[]]
+    assert [entry["photo"] for entry in result["failures"]] == [str(other)]
+    assert "1 of 2 could not be used" in told.err
+
+
+def test_large_photos_are_not_held_together(photo, monkeypatch):
+    monkeypatch.setattr("humanmesh.cli.fit.BATCH_PIXELS", 130_000)  # two photos of 200 x 300
+    batches = list(_batches([(photo, [])] * 5, []))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
 
 
 def test_a_folder_gives_each_photo_its_file(tmp_path, photo, capsys):

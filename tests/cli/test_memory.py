@@ -37,8 +37,8 @@ def run(argument: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
 def test_memory_of_the_last_batch_serves_the_next():
     assert int(run("leave").stdout) > 0.9 * PAGES
-    # About half: what lies above a freed block keeps some of them apart.
-    assert int(run("keep").stdout) < 0.7 * PAGES
+    # From a tenth to seven tenths, by where the heap begins: what lies above a freed block keeps some of them apart.
+    assert int(run("keep").stdout) < 0.8 * PAGES
 
 
 def test_settings_of_the_environment_are_left_alone():

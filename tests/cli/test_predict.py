@@ -323,7 +323,24 @@ def test_height_of_nobody_and_nobody_at_most_are_user_errors(option, value, phot
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("option", ["--people", "--height", "--intrinsics", "--detector"])
+@pytest.mark.parametrize("option", ["--boxes", "--height", "--intrinsics"])
 def test_options_of_photos_are_refused_for_films(option, tmp_path, capsys):
     assert run(tmp_path / "clip.mp4", "--out", tmp_path / "out", option, "1") == 2
     assert "not for films" in capsys.readouterr().err
+
+
+def test_names_of_files_are_unlike_those_of_a_further_person():
+    photos = ["photo.jpg", "photo.2.jpg", "photo_2.jpg", "b/photo.jpg", "shot.0002.png", "v1.10.gif"]
+    names = predict_module.unique_names([Path(photo) for photo in photos])
+    assert names == ["photo", "photo_2", "photo_2_2", "photo_3", "shot.0002", "v1_10"]
+
+
+def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert run(tmp_path, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert f"Input {tmp_path}: it cannot be read (Permission denied)" in said
+    assert len(said.strip().splitlines()) == 1

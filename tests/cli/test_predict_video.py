@@ -136,6 +136,9 @@ def test_one_bad_film_of_two_is_told_and_the_other_is_done(recoverer, film, tmp_
         (["walk.mp4", "photo.jpg"], "no film"),
         (["walk.mp4", "--webcam", "0"], "Webcam"),
         (["walk.mp4", "--height", "1.8"], "for photos"),
+        (["walk.mp4", "--people", "0"], "most"),
+        (["--frames"], "no folder was given"),
+        ([".", "--frames", "--fps", "0"], "frames a second"),
         (["--webcam", "99"], "Webcam 99"),
     ],
 )
@@ -145,6 +148,44 @@ def test_what_cannot_be_done_is_told_in_one_sentence(
     monkeypatch.chdir(tmp_path)
     assert run(*words, "--out", tmp_path / "o") == 2
     assert reason in capsys.readouterr().err
+
+
+def test_of_a_film_so_many_people_are_kept_as_are_asked_for(recoverer, film, tmp_path):
+    assert run(film, "--out", tmp_path / "o", "--no-overlay", "--people", 1) == 0
+    assert len(read_clip(tmp_path / "o" / "walk.npz", recoverer.body.data).people) == 1
+
+
+def test_the_detector_is_handed_on_for_films(recoverer, film, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(inference, "load", lambda *given: asked.append(given) or recoverer)
+    words = ["--no-overlay", "--clip-format", "none", "--detector", "rt-detr"]
+    assert run(film, "--out", tmp_path / "o", *words) == 0
+    assert asked[0][-1] == "rt-detr"
+
+
+def test_a_page_reads_the_film_once_more(recoverer, film, tmp_path, monkeypatch):
+    readings = []
+    honest = VideoFile.frames
+    monkeypatch.setattr("humanmesh.web.page.measure", lambda *_: None)  # the made body is too thin for it
+    monkeypatch.setattr(VideoFile, "frames", lambda footage: readings.append(footage) or honest(footage))
+    assert run(film, "--out", tmp_path / "o", "--no-overlay", "--clip-format", "none", "--html") == 0
+    assert names_in(tmp_path / "o") == {"walk.html"}
+    assert len(readings) == 2
+
+
+def test_a_webcam_without_a_frame_is_told(recoverer, tmp_path, monkeypatch, capsys):
+    class DarkWebcam:
+        name, skipped, frame_rate, expected_frames = "Webcam 0", 0, 30.0, None
+
+        def __init__(self, index: int) -> None:
+            pass
+
+        def frames(self):
+            return iter(())
+
+    monkeypatch.setattr("humanmesh.files.videos.Webcam", DarkWebcam)
+    assert run("--webcam", 0, "--out", tmp_path / "o") == 2
+    assert "Webcam 0: none of its frames could be read" in capsys.readouterr().err
 
 
 def test_a_webcam_is_recorded_until_its_seconds_are_over(recoverer, tmp_path, monkeypatch):

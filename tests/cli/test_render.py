@@ -100,6 +100,7 @@ def test_without_its_photo_a_person_stands_on_plain_ground(folder):
         (["broken.npz"], "no whole NPZ"),
         (["clip.npz"], "that of a film"),
         ([], "none were given"),
+        (["empty"], "Folder empty: no result in it"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_a_sentence(words, reason, folder, people, capsys, monkeypatch):
@@ -107,6 +108,7 @@ def test_what_cannot_be_drawn_is_told_in_a_sentence(words, reason, folder, peopl
     people[0].save(folder / "forest.npz")
     (folder / "broken.npz").write_bytes((folder / "park.npz").read_bytes()[:500])
     np.savez(folder / "clip.npz", format=np.array("humanmesh-clip-1"))
+    (folder / "empty").mkdir()
     assert render(*words) == 2
     assert reason in capsys.readouterr().err
     assert not list(folder.glob("render.png"))

@@ -83,6 +83,11 @@ def test_a_name_that_ends_in_held_out_holds_out_everybody(tmp_path):
     assert packed.people == {"mine_held_out": 8}
 
 
+def test_a_name_that_ends_in_held_out_keeps_those_too_whom_a_rule_would_take_out():
+    people = [person(f"im{number:05d}.jpg", source="lspet") for number in range(7990, 8011)]
+    assert divide(people, replace(JOB, name="lspet_held_out")) == (people, [])
+
+
 def test_a_damaged_photo_is_counted_or_refused(tmp_path):
     job = marked_photos(tmp_path)
     photo = tmp_path / "1.png"

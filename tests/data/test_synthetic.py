@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
-from humanmesh.data.shards import STORED_SIZE, ShardSource
+from humanmesh.data.shards import STORED_SIZE, ShardSource, write_shards
 from humanmesh.data.synthetic import SyntheticConfig, prepare_assets, synthesize
 from humanmesh.data.synthetic_appearance import SKIN, TOP, landmarks_of, materials_at, sample_outfits
 from humanmesh.data.synthetic_painting import PaintConfig
@@ -23,10 +23,10 @@ from humanmesh.data.synthetic_poses import (
 from humanmesh.data.synthetic_recipe import (
     SynthesisJob,
     is_held_out,
-    pack,
     picture_paths,
     read_pose_library,
     run,
+    samples_of,
 )
 from humanmesh.data.synthetic_scene import (
     CameraConfig,
@@ -327,6 +327,20 @@ def test_a_missing_motion_file_and_one_without_clips_for_the_purpose_are_named(t
         read_pose_library(tmp_path / "motion.npz", held_out=True)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"poses": np.zeros((2, 156)), "trans": np.zeros((2, 3))}, "no pose and no clip and no clip_names"),
+        ({"pose": np.zeros((2, 72)), "clip": [0, 5], "clip_names": ["a"]}, "do not fit together"),
+        ({"pose": np.zeros((2, 165)), "clip": [0, 0], "clip_names": ["a"]}, "do not fit together"),
+    ],
+)
+def test_a_motion_file_of_another_make_is_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(BadInputError, match=rf"other\.npz: .*{words}"):
+        read_pose_library(tmp_path / "other.npz", held_out=False)
+
+
 def test_a_folder_without_pictures_is_named(tmp_path):
     with pytest.raises(MissingAssetError, match="background"):
         picture_paths((tmp_path,), held_out=False)
@@ -365,8 +379,8 @@ def test_parts_hold_all_people_and_are_not_drawn_twice(tmp_path):
 
 def test_packed_people_keep_their_labels(tmp_path):
     (part,) = run(replace(make_job(tmp_path), part_size=3))
-    assert pack((part,), tmp_path / "shards", "rendered") == 3
     arrays = torch.load(part, weights_only=True)
+    assert write_shards(samples_of(arrays, "rendered", part.stem), tmp_path / "shards", "rendered") == 3
     source = ShardSource("rendered", (tmp_path / "shards").glob("*.tar"))
     for row, sample in enumerate(source[number] for number in range(3)):
         assert sample.image.shape == (3, STORED_SIZE, STORED_SIZE)

@@ -13,7 +13,15 @@ from humanmesh.body.skeletons import COCOPLUS_19, H36M_17, SIX_PARTS
 from humanmesh.data.readers import ReadReport
 from humanmesh.data.shards import write_shards
 from humanmesh.errors import BadInputError, MissingAssetError
-from humanmesh.evaluation.cases import DATA_SETS, Case, is_selected, load_cases, part_order, protocol_on
+from humanmesh.evaluation.cases import (
+    DATA_SETS,
+    Case,
+    is_selected,
+    load_cases,
+    part_order,
+    protocol_on,
+    read_labels,
+)
 from humanmesh.evaluation.protocols import PROTOCOLS
 from humanmesh.evaluation.published import published_beside
 from made_samples import made_sample
@@ -84,6 +92,37 @@ def test_photos_are_read_as_stored_and_not_turned(tmp_path):
     exif[0x0112] = 6  # turn by a quarter
     Image.new("RGB", (100, 120)).save(photo, exif=exif)
     assert cases_of("lspet-pck", data)[0].load_pixels().shape == (3, 120, 100)
+
+
+@pytest.mark.parametrize(
+    ("file", "load"),
+    [
+        ("images/0005.jpg", lambda case: case.load_pixels()),
+        ("labels/0005.png", lambda case: case.load_mask()),
+    ],
+)
+def test_a_damaged_picture_is_named(tmp_path, file, load):
+    picture = write_ccp_hold_out(tmp_path) / file
+    case = cases_of("ccp-silhouette", tmp_path)[0]
+    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+    with pytest.raises(BadInputError, match=rf"{picture.name}: the picture is damaged"):
+        load(case)
+
+
+def test_damaged_labels_of_lsp_are_named(tmp_path):
+    (tmp_path / "labels.png").write_bytes(b"nothing")
+    with pytest.raises(BadInputError, match=r"labels\.png: the picture is damaged"):
+        read_labels(tmp_path / "labels.png")
+
+
+def test_a_photo_whose_name_the_hold_out_cannot_go_by_is_named(tmp_path):
+    data = write_ccp_hold_out(tmp_path)
+    for folder, suffix in (("images", "jpg"), ("labels", "png")):
+        (data / folder / f"0005.{suffix}").rename(data / folder / f"street.{suffix}")
+    table = data / "keypoints.json"
+    table.write_text(table.read_text().replace("0005.jpg", "street.jpg"))
+    with pytest.raises(BadInputError, match=r"street\.jpg is not named as its photos are"):
+        cases_of("ccp-silhouette", data)
 
 
 def test_bags_are_no_person(tmp_path):

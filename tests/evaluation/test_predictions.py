@@ -104,11 +104,25 @@ def test_17_joints_without_a_name_could_be_three_sets(tmp_path):
         ({"joints_3d": JOINTS, "keypoint_set": "h36m17", "score": [1.0]}, "unlike length"),
         ({"joints_3d": np.full((2, 17, 3), np.nan), "keypoint_set": "h36m17"}, "NaN"),
         ({"joints_3d": JOINTS, "keypoint_set": "lsp14"}, "17 joints, and lsp14 has 14"),
+        ({"joints_3d": JOINTS.reshape(2, 51), "keypoint_set": "h36m17"}, r"joints_3d: shape \(2, 51\)"),
+        ({"joints_3d": JOINTS, "keypoint_set": "h36m17", "record": "a"}, "unlike length"),
+        ({"pose": np.zeros((2, 165)), "shape": np.zeros((2, 10))}, r"pose: shape \(2, 165\)"),
+        ({"rotations": np.zeros((2, 216)), "shape": np.zeros((2, 10))}, r"rotations: shape \(2, 216\)"),
+        ({"joints_3d": JOINTS, "keypoint_set": "h36m17", "score": 1.0}, r"score: shape \(\)"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_words(tmp_path, arrays, words):
     with pytest.raises(BadInputError, match=words):
         read_predictions(write_predictions(tmp_path / "a.npz", **arrays))
+
+
+def test_lists_in_a_pickle_are_arrays(tmp_path):
+    content = {"rotations": np.tile(np.eye(3), (2, 24, 1, 1)).tolist(), "shape": [[0.0] * 10] * 2}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+    assert read_predictions(tmp_path / "a.pkl").rows == 2
+    joints = {"joints_3d": JOINTS.tolist(), "keypoint_set": "h36m17"}
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps(joints))
+    assert read_predictions(tmp_path / "b.pkl").skeleton == H36M_17
 
 
 def test_a_missing_damaged_or_dangerous_file_is_refused(tmp_path):
@@ -117,6 +131,12 @@ def test_a_missing_damaged_or_dangerous_file_is_refused(tmp_path):
     (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04 and nothing")
     with pytest.raises(BadInputError):
         read_predictions(tmp_path / "damaged.npz")
+    np.savez_compressed(tmp_path / "bits.npz", joints_3d=JOINTS)
+    content = bytearray((tmp_path / "bits.npz").read_bytes())
+    content[60:90] = bytes(30)
+    (tmp_path / "bits.npz").write_bytes(content)
+    with pytest.raises(BadInputError, match=r"a damaged \.npz"):
+        read_predictions(tmp_path / "bits.npz")
     (tmp_path / "evil.pkl").write_bytes(b"cos\nsystem\n(S'echo harm'\ntR.")
     with pytest.raises(BadInputError, match="asks to run"):
         read_predictions(tmp_path / "evil.pkl")

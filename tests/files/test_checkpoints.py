@@ -6,11 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
+from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.checkpoints import (
-    download_imagenet,
     load_checkpoint,
-    load_folded_resnet,
     load_imagenet,
     load_movenet,
     load_recovery,
@@ -229,65 +227,6 @@ def test_a_pth_file_without_tensors_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "a.pth")
     with pytest.raises(BadInputError, match="tensors by name"):
         load_imagenet(tmp_path / "a.pth", small_resnet())
-
-
-def test_weights_that_are_there_are_not_fetched_again(tmp_path: Path) -> None:
-    (tmp_path / "resnet50-0676ba61.pth").touch()
-    assert download_imagenet("resnet50", tmp_path) == tmp_path / "resnet50-0676ba61.pth"
-
-
-def test_an_encoder_without_published_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="resnet18, resnet50"):
-        download_imagenet("mobilenet_v2_fpn", tmp_path)
-
-
-def test_without_a_network_the_remedy_says_where_to_put_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr("torch.hub.download_url_to_file", fail)
-    with pytest.raises(BadInputError, match=r"save it as .*cache.*resnet18-f37072fd\.pth"):
-        download_imagenet("resnet18", tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def folded(encoder: ResNet) -> dict[str, torch.Tensor]:
-    """A trunk's convolutions with their batch norm inside."""
-    tensors, modules = {}, dict(encoder.named_modules())
-    for name, module in modules.items():
-        if isinstance(module, torch.nn.Conv2d) and not name.startswith("neck."):
-            norm = modules[name.replace("conv", "bn").replace("downsample.0", "downsample.1")]
-            gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-            tensors[f"{name}.weight"] = module.weight.detach() * gain.detach()[:, None, None, None]
-            tensors[f"{name}.bias"] = (norm.bias - gain * norm.running_mean).detach()
-    return tensors
-
-
-def test_folded_weights_give_the_answers_of_the_network_they_came_from(tmp_path: Path) -> None:
-    source, encoder = small_resnet().eval(), small_resnet().eval()
-    for module in source.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for value in (module.weight.data, module.running_var):
-                value.uniform_(0.5, 2)
-            for value in (module.bias.data, module.running_mean):
-                value.uniform_(-1, 1)
-    save_file(folded(source), tmp_path / "folded.safetensors")
-    crops = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert load_folded_resnet(tmp_path / "folded.safetensors", encoder, crops) == []
-    assert torch.allclose(encoder(crops).pooled, source(crops).pooled, rtol=1e-3, atol=1e-3)
-
-
-def test_what_a_folded_file_lacks_is_named_and_keeps_its_start(tmp_path: Path) -> None:
-    encoder = small_resnet()
-    tensors = folded(small_resnet())
-    del tensors["layer4.0.conv2.weight"]
-    save_file(tensors, tmp_path / "folded.safetensors")
-    before = encoder.get_submodule("layer4.0.conv2").weight.clone()
-    crops = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert load_folded_resnet(tmp_path / "folded.safetensors", encoder, crops) == ["layer4.0.conv2"]
-    assert torch.equal(encoder.get_submodule("layer4.0.conv2").weight, before)
 
 
 def test_weights_that_are_not_movenets_are_refused_with_the_first_that_lacks(tmp_path: Path) -> None:

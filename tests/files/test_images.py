@@ -200,6 +200,15 @@ def test_folder_and_missing_file_are_named(tmp_path):
         read_photo(tmp_path / "none.jpg")
 
 
+def test_a_photo_in_a_place_that_one_may_not_look_into_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    def may_not(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "exists", may_not)
+    with pytest.raises(BadInputError, match=r"locked/a\.jpg: reading it is not permitted"):
+        read_photo(tmp_path / "locked" / "a.jpg")
+
+
 def test_written_png_comes_back_and_clips(tmp_path):
     pixels = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) * 1.4 - 0.2
     write_png(tmp_path / "a.png", pixels)

@@ -122,6 +122,29 @@ def test_a_person_who_cannot_be_used_does_not_stop_the_next(tmp_path, people, se
     assert isinstance(good, KeypointRecord)
 
 
+PAIRS = [[float(k), 1.0] for k in range(17)]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"keypoints_2d": {"coco17": None}}, "a NoneType under coco17"),
+        ([{"keypoints": PAIRS, "keypoint_scores": 0.9}], r"scores of the shape () for 17"),
+        ([{"keypoints": PAIRS, "keypoint_scores": [[0.9]] * 17}], r"scores of the shape (17, 1) for 17"),
+        ([{"keypoints": PAIRS, "keypoint_scores": [0.9] * 16}], r"scores of the shape (16,) for 17"),
+    ],
+)
+def test_points_or_scores_of_another_form_are_a_broken_record(tmp_path, content, sentence):
+    (broken,) = read_keypoints(written(tmp_path, content))
+    assert isinstance(broken, BrokenRecord)
+    assert sentence in str(broken.error)
+
+
+def test_confidences_lie_between_0_and_1(tmp_path):
+    record = only(tmp_path, [{"keypoints": PAIRS, "keypoint_scores": [3.5, -0.5, *[0.25] * 15]}])
+    assert record.confidences[:3].tolist() == [1, 0, 0.25]
+
+
 @pytest.mark.parametrize("content", [{"nothing": 1}, 5, "text"])
 def test_an_unknown_form_is_refused(tmp_path, content):
     with pytest.raises(BadInputError, match="a form that nobody here knows"):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -93,6 +95,15 @@ def test_a_folder_gives_the_neutral_body_before_the_others(tmp_path):
 
 def test_a_folder_without_smpl_is_an_error(tmp_path):
     with pytest.raises(MissingAssetError, match=r"No SMPL file at .*SMPL_NEUTRAL\.pkl"):
+        find_smpl(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(BadInputError, match="Permission denied"):
         find_smpl(tmp_path)
 
 

@@ -202,6 +202,25 @@ def test_a_folder_of_two_sizes_or_of_no_pictures_is_refused(tmp_path):
         list(FrameFolder(tmp_path).frames())
 
 
+@pytest.mark.parametrize("rate", [0.0, -25.0, float("nan"), float("inf")])
+def test_a_frame_rate_that_is_no_positive_number_is_refused(tmp_path, rate):
+    Image.new("RGB", (32, 24)).save(tmp_path / "0.png")
+    with pytest.raises(BadInputError, match="frames a second"):
+        FrameFolder(tmp_path, rate)
+
+
+def test_a_folder_that_is_missing_or_closed_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(BadInputError, match="No such file"):
+        FrameFolder(tmp_path / "missing")
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(BadInputError, match="Permission denied"):
+        FrameFolder(tmp_path)
+
+
 def test_a_webcam_that_is_not_there_is_told(monkeypatch):
     with pytest.raises(BadInputError, match="Webcam 99"):
         Webcam(99)

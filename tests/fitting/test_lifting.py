@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import LSP_14
+from humanmesh.cli import main
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.fitting.lifting import (
@@ -102,6 +103,27 @@ def test_a_file_that_is_missing_damaged_or_of_another_version_is_refused(lifter,
     save_file({"first": torch.zeros(1)}, path, {"format": "humanmesh-lifting-1"})
     with pytest.raises(BadInputError, match="cannot be read"):
         load_lifter(path)
+
+
+def test_a_step_has_as_many_people_as_were_asked_for(body, monkeypatch):
+    seen = []
+
+    def told(lifter, people):
+        seen.append(len(people.shape))
+        return lifting_loss(lifter, people)
+
+    monkeypatch.setattr("humanmesh.fitting.lifting._DRAWN_AT_ONCE", 16)
+    monkeypatch.setattr("humanmesh.fitting.lifting.lifting_loss", told)
+    train_lifter(body, made_library(), LiftingConfig(steps=3, batch_size=40))
+    assert seen == [40, 40, 40]
+
+
+@pytest.mark.parametrize("command", ["train-lifting", "train-forest"])
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, capsys, command):
+    (tmp_path / "file").touch()
+    motion = str(tmp_path / "none.npz")  # would be told next
+    assert main([command, "--motion", motion, "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "Cannot make the output folder" in capsys.readouterr().err
 
 
 def test_numbers_that_train_nothing_are_refused():

@@ -68,7 +68,10 @@ def test_too_few_points_and_points_in_one_place_are_refused():
 def test_a_motion_file_that_is_missing_empty_or_of_another_kind_is_refused(tmp_path):
     with pytest.raises(MissingAssetError):
         read_training_poses(tmp_path / "none.npz")
-    for name, content in (("empty.npz", b""), ("text.npz", b"hello")):
+    with (tmp_path / "one.npy").open("wb") as file:
+        np.save(file, np.zeros(3))
+    one = (tmp_path / "one.npy").read_bytes()
+    for name, content in (("empty.npz", b""), ("text.npz", b"hello"), ("one.npz", one)):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadInputError, match="cannot be read"):
             read_training_poses(tmp_path / name)

@@ -15,7 +15,7 @@ from humanmesh.files.body_models import load_body_data
 from humanmesh.files.clips import Clip, read_clip
 from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.energy import fitting_body
-from humanmesh.fitting.tracks import fit_track
+from humanmesh.fitting.tracks import _nearest, fit_track
 
 DATA = load_body_data("anny")
 BODY = BodyModel(DATA)
@@ -80,6 +80,21 @@ def test_a_frame_without_points_takes_the_pose_of_the_nearest_other_and_says_so(
     clip = fitted(track(points, trust))
     assert clip.people[0].scores.tolist() == [0, 1, 1, 0, 1, 1]
     assert np.array_equal(clip.people[0].rotations[0], clip.people[0].rotations[1])
+
+
+@pytest.mark.parametrize("known", [[3], [0, 1], [2, 6], [1, 4, 5, 11, 12]])
+def test_every_frame_finds_the_nearest_that_is_known(known):
+    known, numbers = torch.tensor(known), torch.arange(14)
+    seen, rows = _nearest(known, 14)
+    assert torch.equal(seen, torch.isin(numbers, known))
+    assert torch.equal(rows, (numbers[:, None] - known).abs().argmin(1))
+
+
+def test_a_long_track_needs_no_table_of_all_pairs():
+    """A table of a million by a million numbers would take 8 TB."""
+    seen, rows = _nearest(torch.arange(1_000_000), 1_000_000)
+    assert bool(seen.all())
+    assert torch.equal(rows, torch.arange(1_000_000))
 
 
 def test_points_without_any_frame_to_fit_are_refused():
@@ -164,6 +179,8 @@ POINTS = np.zeros((3, 14, 3))
         ({"joints_3d": POINTS, "keypoint_set": "lsp14", "confidences": POINTS[0]}, "confidences of shape"),
         ({"joints_3d": POINTS * np.nan, "keypoint_set": "lsp14"}, "in none of 3 frames"),
         ({"joints_3d": POINTS, "keypoint_set": "lsp15"}, "lsp15"),
+        ({"joints_3d": POINTS, "keypoint_set": "lsp14", "frame_rate": 0.0}, "frame_rate 0.0"),
+        ({"joints_3d": POINTS, "keypoint_set": "lsp14", "frame_rate": np.ones(2)}, "frame_rate"),
     ],
 )
 def test_a_damaged_file_of_points_is_one_sentence(tmp_path, capsys, arrays, sentence):

@@ -9,12 +9,9 @@ from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
 from humanmesh.errors import UnknownNameError
 from humanmesh.files.checkpoints import load_movenet
 from humanmesh.network.encoder import (
-    BasicBlock,
     MobileNetV2,
-    ResNet,
     SameConv2d,
     build_encoder,
-    calibrate_batch_norm,
 )
 
 
@@ -132,29 +129,6 @@ def test_a_grey_of_imagenets_mean_enters_a_resnet_as_zero() -> None:
 def test_an_unknown_encoder_is_named_with_those_that_exist() -> None:
     with pytest.raises(UnknownNameError, match="mobilenet_v2_175_fpn, mobilenet_v2_fpn, resnet18, resnet50"):
         build_encoder("vgg")
-
-
-def small_resnet() -> ResNet:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        encoder = ResNet(BasicBlock, (1, 1, 1, 1), pyramid=False)
-        for module in encoder.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.bias.data.uniform_(-1, 1)
-                module.running_mean.uniform_(-1, 1)
-                module.running_var.uniform_(0.5, 2)
-    return encoder
-
-
-def test_calibration_keeps_the_answer_and_makes_training_mode_agree_with_it() -> None:
-    encoder = small_resnet().eval()
-    crops = torch.rand(8, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    before = encoder(crops).pooled
-    assert not torch.allclose(encoder.train()(crops).pooled, before, rtol=0.1)
-    encoder = small_resnet().eval()
-    calibrate_batch_norm(encoder, crops)
-    assert torch.allclose(encoder(crops).pooled, before, rtol=1e-3, atol=1e-4)
-    assert (encoder.train()(crops).pooled - before).norm() < 0.01 * before.norm()
 
 
 def letterboxed(photo: Image.Image, side: int = 192) -> tuple[torch.Tensor, float, tuple[int, int]]:

@@ -1,6 +1,7 @@
 """The loop: a resumed run is the uninterrupted one, and checkpoints are whole."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,44 @@ def test_an_interrupted_save_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run.save(tmp_path / CHECKPOINT)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_checkpoint(tmp_path, monkeypatch):
+    run = trainer()
+
+    def full(state: dict, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0\nframe #0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(BadInputError, match=r"Cannot write .*checkpoint\.pt: \[enforce fail") as caught:
+        run.save(tmp_path / CHECKPOINT)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0), ("steps", -5), ("max_time", 0.0), ("max_time", math.nan), ("max_time", math.inf),
+        ("checkpoint_interval", math.nan), ("checkpoint_interval", -1.0),
+    ],
+)  # fmt: skip
+def test_a_training_that_would_not_end_or_never_save_is_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        replace(CONFIG, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", math.nan), ("discriminator_learning_rate", math.inf), ("encoder_learning_rate", 0.0),
+        ("gradient_norm", -1.0), ("ema_decay", 1.0), ("ema_decay", math.nan),
+    ],
+)  # fmt: skip
+def test_step_sizes_that_teach_nothing_are_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        replace(CONFIG.optimizer, **{name: value})
 
 
 def test_a_step_moves_every_part_of_both_networks():

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from humanmesh.data.augmentation import NO_AUGMENTATION, augment
 from humanmesh.data.dataset import collate
+from humanmesh.errors import BadInputError
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.network.regressor import Estimate
 from humanmesh.training.console import ConsoleBar
@@ -106,3 +107,10 @@ def test_the_bar_is_silent_where_nobody_looks():
     bar.write(1, FIGURES)
     bar.close()
     assert not file.getvalue().strip()
+
+
+def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):
+    log = MetricsLog(tmp_path)
+    (tmp_path / "metrics.jsonl").mkdir()  # nothing can be appended to it, as on a full disk
+    with pytest.raises(BadInputError, match=r"Cannot write .*metrics\.jsonl: "):
+        log.write(1, {"loss": 1.0})

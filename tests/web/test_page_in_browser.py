@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from browser import chromium
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.rigs import y_up_from_camera
+from humanmesh.inference import PhotoCamera
 from humanmesh.render.overlay import draw_people
 from humanmesh.render.rasterizer import rasterize
 from humanmesh.web.page import PEOPLE_FORMAT, clip_page, photo_page, write_page
@@ -115,11 +116,11 @@ def picture(browser) -> np.ndarray:
     return pixels[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def silhouette_of(*vertices: np.ndarray, faces: torch.Tensor) -> np.ndarray:
+def silhouette_of(*vertices: np.ndarray, faces: torch.Tensor, camera: PhotoCamera = CAMERA) -> np.ndarray:
     """Share of each pixel that the bodies cover in the photo's camera, by the project's rasteriser."""
     seen = np.zeros((HEIGHT * SAMPLES, WIDTH * SAMPLES), bool)
     for body in vertices:
-        screen = np.concatenate([SAMPLES * CAMERA.project(body), body[:, 2:]], 1).astype(np.float32)
+        screen = np.concatenate([SAMPLES * camera.project(body), body[:, 2:]], 1).astype(np.float32)
         fragments = rasterize(torch.from_numpy(screen)[None], faces, *seen.shape)
         seen |= (fragments.face_index >= 0)[0].numpy()
     return inner(seen.reshape(HEIGHT, SAMPLES, WIDTH, SAMPLES).mean((1, 3)))
@@ -171,6 +172,15 @@ def test_silhouettes_agree_with_the_rasteriser_for_all_and_for_one_alone(people_
     assert people_page.ask("return humanmesh.list.shown") == [False, True]
     people_page.press("a")
     assert overlap(bodies_alone(people_page), everybody) > 0.97
+
+
+def test_where_pixels_are_not_square_silhouettes_agree_too(browser, pages, people, photo, body):
+    camera = replace(CAMERA, pixel_aspect=0.8)
+    seen = [replace(person, camera=camera) for person in people]
+    write_page(pages / "aspect.html", photo_page("Aspect", seen, photo))
+    page = page_at_rest(browser, pages / "aspect.html")
+    expected = silhouette_of(*(person.vertices for person in people), faces=body.faces, camera=camera)
+    assert overlap(bodies_alone(page), expected) > 0.97
 
 
 def test_every_switch_changes_the_picture_and_changes_it_back(people_page):

@@ -121,6 +121,7 @@ def test_what_is_no_result_is_refused_with_words(people, tmp_path):
         "words.json": b"words",
         "list.json": b"[]",
         "nobody.json": b'{"format": "humanmesh-people-1", "people": []}',
+        "null.json": b'{"format": "humanmesh-people-1", "people": null}',
         "words.glb": b"words of more than twenty letters",
     }.items():
         (tmp_path / name).write_bytes(content)
@@ -135,6 +136,35 @@ def test_a_file_that_was_cut_short_is_refused(people, suffix, tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(BadInputError, match="no whole"):
         pages_of(path)
+
+
+def test_a_file_with_a_flipped_byte_is_refused(people, tmp_path, capsys):
+    people[0].save(tmp_path / "one.npz")
+    content = bytearray((tmp_path / "one.npz").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "one.npz").write_bytes(content)
+    assert main(["view", str(tmp_path / "one.npz")]) == 2
+    assert "it cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+def test_people_of_one_photo_with_unlike_bodies_are_refused(people, body, suffix, tmp_path):
+    people[0].save(tmp_path / f"crowd.{suffix}")
+    replace(people[1], body=replace(body, name="other")).save(tmp_path / f"crowd.2.{suffix}")
+    with pytest.raises(BadInputError, match=r"unlike bodies \(anny, other\)"):
+        pages_of(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+def test_pixels_that_are_not_square_stay_so_on_the_page(people, suffix, tmp_path):
+    camera = replace(people[0].camera, pixel_aspect=0.8)
+    replace(people[0], camera=camera).save(tmp_path / f"one.{suffix}")
+    (page,) = pages_of(tmp_path / f"one.{suffix}")
+    assert page.camera.pixel_aspect == pytest.approx(0.8)
+    replace(people[0], camera=camera).save(tmp_path / "one.glb")
+    saved = _glb_document((tmp_path / "one.glb").read_bytes())
+    lenses = [document["cameras"][0]["perspective"] for document in (saved, _glb_document(page.glb))]
+    assert lenses[0] == pytest.approx(lenses[1])
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HumanMeshError as error:
         print(f"humanmesh: {error}", file=sys.stderr)
         return USER_ERROR
+    except PermissionError as error:  # where nobody below has said it better
+        place = error.filename or "A file"
+        print(f"humanmesh: {place}: {error.strerror}. Allow it, or choose another place.", file=sys.stderr)
+        return USER_ERROR
     except KeyboardInterrupt:
         print("humanmesh: interrupted; what was finished is kept.", file=sys.stderr)
         return _INTERRUPTED

@@ -196,11 +196,13 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
         write_motion,
     )
     from humanmesh.data.synthetic_recipe import is_held_out
+    from humanmesh.files.writing import output_folder
 
     if arguments.amc_frame_rate <= 0:
         raise BadInputError("--amc-frame-rate", f"{arguments.amc_frame_rate}", "Give a number of Hz above 0.")
     if not 0 <= arguments.knee_offset <= 60:
         raise BadInputError("--knee-offset", f"{arguments.knee_offset}", "Give degrees from 0 to 60.")
+    output_folder(arguments.out.parent)  # before minutes of reading
     report = MotionReport()
     rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
     with PatientBar("files") as bar:
@@ -227,6 +229,7 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
 def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
     from humanmesh.data.shards import HELD_OUT, check_name
     from humanmesh.data.synthetic_recipe import SynthesisJob
+    from humanmesh.inference import usable_device
 
     if arguments.count < 1:
         raise BadInputError("--count", f"{arguments.count}", "Give a number of people, at least 1.")
@@ -236,7 +239,7 @@ def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
     job = SynthesisJob(
         out=arguments.out, motion=arguments.motion, backgrounds=arguments.backgrounds, textures=arguments.textures,
         count=arguments.count, seed=arguments.seed, body=arguments.body, held_out=arguments.held_out,
-        device=arguments.device,
+        device=str(usable_device(arguments.device)),
     )  # fmt: skip
     with PatientBar("people") as bar:
         if arguments.benchmark:

@@ -31,6 +31,10 @@ PACKAGES = (
 )
 EXTRAS = {
     "train": ("lightning", "webdataset", "tensorboard"),
+    "detect": ("transformers",),
+    "video": ("av",),
+    "data": ("h5py",),
+    "forest": ("scikit-learn",),
     "body": ("anny",),
 }
 _RESEARCH_PHOTOS = "Apache-2.0, but some of the photos it learned from are for research use (NOTICE)"

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
-from humanmesh.cli.predict import Failure, Job, Writer, photos_in, suffixes_of, tell, unique_names
+from humanmesh.cli.predict import (
+    BATCH_PIXELS,
+    Failure,
+    Job,
+    Writer,
+    photos_in,
+    suffixes_of,
+    tell,
+    unique_names,
+)
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
     from humanmesh.inference import Person, Recoverer
 
 BATCH_PHOTOS = 16
-"""Photos whose people are fitted together."""
+"""Photos whose people are fitted together, unless they have more than `BATCH_PIXELS`."""
 _MOTION_SUFFIXES = {".npz", ".bvh", ".amc", ".txt"}
 """Of files whose points move."""
 CANVAS = 512
@@ -126,10 +135,11 @@ def run(arguments: Arguments) -> int:
 
 
 def _finished(arguments: Arguments, results: list[dict[str, Any]], failures: list[Failure]) -> int:
-    count = sum(len(result["people"]) for result in results) + len(failures)
-    if failures and count == 1:
+    photos = {result["photo"] for result in results} | {str(failure.photo) for failure in failures}
+    total = max(sum(len(result["people"]) for result in results) + len(failures), len(photos))
+    if failures and total == 1:
         raise failures[0].error
-    tell(arguments, results, failures, count)
+    tell(arguments, results, failures, total)
     return SOME_FAILED if failures else 0
 
 
@@ -327,6 +337,7 @@ def _batches(
     from humanmesh.files.keypoints import BrokenRecord
 
     batch: list[_Task] = []
+    held = 0
     names = unique_names([photo for photo, _ in paired])
     for name, (photo, records) in zip(names, paired, strict=True):
         failures += [Failure(photo, record.error) for record in records if isinstance(record, BrokenRecord)]
@@ -336,10 +347,12 @@ def _batches(
             failures.append(Failure(photo, error))
             continue
         usable = [record for record in records if not isinstance(record, BrokenRecord)]
-        batch.append(_Task(Job(photo, name, None), usable, pixels))
-        if len(batch) == BATCH_PHOTOS:
+        size = pixels.shape[1] * pixels.shape[2]
+        if batch and (len(batch) == BATCH_PHOTOS or held + size > BATCH_PIXELS):
             yield batch
-            batch = []
+            batch, held = [], 0
+        batch.append(_Task(Job(photo, name, None), usable, pixels))
+        held += size
     if batch:
         yield batch
 

@@ -2,12 +2,14 @@
 
 For every photo NAME.jpg it writes into the output folder NAME.overlay.png (the photo with the body over it, and the
 bodies from the side), NAME.glb and the other formats asked for, of the largest person; the next one's are NAME.2.glb
-and so on. What stands in them, with units and frames, is told in docs/outputs.md. A photo without a person gives no files and is no error.
+and so on, and so those of a photo NAME.2.jpg are called NAME_2. What stands in them, with units and frames, is told in
+docs/outputs.md. A photo without a person gives no files and is no error.
 """
 
 import itertools
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -49,16 +51,17 @@ class Arguments:
     """JSON file with boxes [x0, y0, x1, y1] in photo pixels round each whole person: {"photo.jpg": [[...], ...]}, or
     for one photo only [[...], ...]. Without it everybody is found who can be, the largest first."""
     people: int | None = None
-    """Keep so many people of each photo at most, the largest of those found; all where None."""
+    """Keep so many people at most: of each photo the largest of those found, of a film those seen in the most frames; all
+    where None."""
     detector: str | None = None
     """Who finds the people: "rt-detr" (pip install 'humanmesh[detect]'), or the folder of such a model; the bundled
     finder where None."""
     format: str = "glb,npz,json"
-    """File formats for each person, with commas between: glb, npz, json, obj, ply, bvh; or none."""
+    """File formats for each person of a photo, with commas between: glb, npz, json, obj, ply, bvh; or none."""
     rig: Literal["smpl", "mixamo", "unity", "ue4", "ue5"] = "smpl"
     """Whose names the bones of GLB and BVH files carry: SMPL's, Mixamo's, Unity Humanoid's or Unreal's mannequins'."""
     part_colors: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Show each of the body's 24 parts in a colour of its own in GLB files."""
+    """Show each of the body's 24 parts in a colour of its own in GLB files of photos."""
     weights: Path | None = None
     """Checkpoint (.safetensors), or "open" for the bundled weights from sources that allow any use; the default ones where None."""
     body: str = "anny"
@@ -77,9 +80,9 @@ class Arguments:
     upright: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Turn mesh files (GLB, BVH, OBJ, PLY) and side views so that people who stand are upright: a camera that looks down sees them lean."""
     overlay: bool = True
-    """Write NAME.overlay.png."""
+    """Write NAME.overlay.png; of a film NAME.overlay.mp4."""
     side_view: bool = True
-    """Show the body from the side, too, in NAME.overlay.png."""
+    """Show the body from the side, too, in NAME.overlay.png of photos."""
     html: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write NAME.html: a page that shows the bodies over the photo and round about; see `humanmesh view`."""
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -144,7 +147,6 @@ def run(arguments: Arguments) -> int:
     from humanmesh.files.writing import output_folder
 
     if wants_video(arguments):
-        _refuse_for_films(arguments)
         return run_video(arguments)
     suffixes = suffixes_of(arguments.format)
     choice = camera_choice(arguments.focal, arguments.intrinsics)
@@ -166,13 +168,6 @@ def run(arguments: Arguments) -> int:
     if failures and len(jobs) == 1:
         raise failures[0].error
     return SOME_FAILED if failures else 0
-
-
-def _refuse_for_films(arguments: Arguments) -> None:
-    """Say so where an option of photos would be without effect."""
-    for name in ("boxes", "people", "detector", "intrinsics", "height"):
-        if getattr(arguments, name) is not None:
-            raise BadInputError(f"Option --{name}", "it is for photos, not for films", "Leave it out.")
 
 
 def _recover(recoverer: "Recoverer", batch: list[_Ready], arguments: Arguments) -> "list[list[Person]]":
@@ -216,13 +211,15 @@ def photos_in(path: Path) -> list[Path]:
     """The photo, or those of a folder by name.
 
     Raises:
-        BadInputError: where the folder has none.
+        BadInputError: where the folder has none, or cannot be read.
     """
+    from humanmesh.files.folders import readable
     from humanmesh.files.images import PHOTO_SUFFIXES
 
-    if not path.is_dir():
-        return [path]
-    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in PHOTO_SUFFIXES)
+    with readable(f"Input {path}"):
+        if not path.is_dir():
+            return [path]
+        found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in PHOTO_SUFFIXES)
     if not found:
         kinds = ", ".join(sorted(PHOTO_SUFFIXES))
         raise BadInputError(f"Folder {path}", "no photo in it", f"Looked for files that end in {kinds}.")
@@ -355,15 +352,18 @@ def _draw(path: Path, pixels: "Tensor", people: "list[Person]", *, has_side_view
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """What each photo's files are named by: its stem, with a number where a photo of another folder or format has it already."""
-    names: list[str] = []
+    """What each photo's files are named by: its stem, with a number where a photo of another folder or format has it already.
+
+    A stem that ends as the files of a further person do, NAME.2, becomes NAME_2.
+    """
+    names: dict[str, None] = {}
     for path in paths:
         numbers = itertools.count(2)
-        name = path.stem
+        name = stem = re.sub(r"\.([1-9]\d*)$", r"_\1", path.stem)
         while name in names:
-            name = f"{path.stem}_{next(numbers)}"
-        names.append(name)
-    return names
+            name = f"{stem}_{next(numbers)}"
+        names[name] = None
+    return list(names)
 
 
 def tell(

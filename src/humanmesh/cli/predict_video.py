@@ -33,7 +33,11 @@ KEEP_EVERY = 20.0
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Options of films, which photos do not use."""
+    """Options of films, which photos do not use.
+
+    Of the other options films refuse `--boxes`, `--intrinsics` and `--height`, and do not use `--format`, `--part-colors` and
+    `--side-view`.
+    """
 
     frames: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Take each folder for the frames of one film, in the order of the numbers in their names."""
@@ -152,9 +156,10 @@ def run_video(arguments: VideoArguments) -> int:
 
 
 def _refuse_options_of_photos(arguments: VideoArguments) -> None:
+    """Say so where what is known of photos would be without effect."""
     for name in ("boxes", "intrinsics", "height"):
         if getattr(arguments, name) is not None:
-            raise BadInputError(f"Option --{name}", "it is for photos, and these are films", "Leave it out.")
+            raise BadInputError(f"Option --{name}", "it is for photos, not for films", "Leave it out.")
 
 
 def _config(arguments: VideoArguments) -> Any:
@@ -180,6 +185,8 @@ def _sources(arguments: VideoArguments) -> list[tuple[str, Path | int]]:
         if arguments.photos:
             raise BadInputError("Webcam", "films or photos were given as well", "Give one or the other.")
         return [(f"webcam{webcam}", webcam)]
+    if not arguments.photos:
+        raise BadInputError("Frames", "no folder was given", "Give one or more folders of frames.")
     for path in arguments.photos:
         if not (is_video(path) or arguments.video.frames):
             remedy = "Do photos and films one after the other; give --frames for a folder of frames."
@@ -308,6 +315,7 @@ class _Worker:
 
     def _save(self, name: str, clip: "Clip") -> "list[Path]":
         from humanmesh.files.clips import write_overlay
+        from humanmesh.web.page import clip_page, write_page
 
         files: list[Path] = []
         for suffix in self.suffixes:
@@ -318,18 +326,10 @@ class _Worker:
                 write_overlay(path, clip, bar)
             files.append(path)
         if self.arguments.html and clip.people:
-            files.append(_write_page(self.folder / f"{name}.html", name, clip))
+            path = self.folder / f"{name}.html"
+            write_page(path, clip_page(name, clip))
+            files.append(path)
         return files
-
-
-def _write_page(path: Path, title: str, clip: "Clip") -> Path:
-    """The page of the clip, before its first frame."""
-    from humanmesh.files.images import pixels_of_array
-    from humanmesh.web.page import clip_page, write_page
-
-    first = None if clip.footage is None else next(clip.footage.frames(), None)
-    write_page(path, clip_page(title, clip, None if first is None else pixels_of_array(first.pixels)))
-    return path
 
 
 def _made_from(footage: "Footage", arguments: VideoArguments) -> str:
@@ -387,7 +387,9 @@ class _Recording:
         from humanmesh.files.videos import video_writer
 
         live = self.webcam.frames()
-        first = next(live)
+        first = next(live, None)
+        if first is None:
+            return
         height, width = first.pixels.shape[:2]
         with video_writer(self.path, width, height, self.frame_rate) as writer:
             writer.write(first.time, first.pixels)

@@ -92,7 +92,10 @@ def _groups(arguments: Arguments) -> list[list[Path]]:
 
 def _files_in(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(path.glob("*.npz"))
+        found = sorted(path.glob("*.npz"))
+        if not found:
+            raise BadInputError(f"Folder {path}", "no result in it", "Looked for files that end in .npz.")
+        return found
     if path.suffix.lower() != ".npz":
         raise BadInputError(f"Result {path}", "it is no NPZ file", "Give those of `--format npz`.")
     return [path]

@@ -14,11 +14,12 @@ from humanmesh.data.annotation import Annotation
 from humanmesh.data.dataset import Sample
 from humanmesh.data.readers import READERS, ReadReport, ReadRules
 from humanmesh.data.readers.checks import Checks
-from humanmesh.data.shards import DAMAGED_PICTURE, HELD_OUT, check_name, sample_of, write_data_sets
-from humanmesh.data.splits import HOLD_OUTS
+from humanmesh.data.shards import HELD_OUT, check_name, sample_of, write_data_sets
+from humanmesh.data.splits import HOLD_OUTS, is_held_out
 from humanmesh.data.synthetic import SyntheticAssets
 from humanmesh.data.synthetic_recipe import SynthesisJob, drawn_parts, samples_of
 from humanmesh.errors import BadInputError, UnknownNameError
+from humanmesh.files.images import UNREADABLE
 
 USUAL_HOLD_OUT = 0.1
 """Share of the photos that is kept out of training where neither the data set nor the user says otherwise."""
@@ -42,7 +43,8 @@ class PackJob:
     images: Path | None = None
     """Folder of the photos, where the reader should not look for it."""
     hold_out: float | None = None
-    """Share of the photos, in [0, 1), that goes to NAME_held_out; if None, by the rule of the data set, or a tenth."""
+    """Share of the photos, in [0, 1), that goes to NAME_held_out; if None, by the rule of the data set, or a tenth. Nothing is divided
+    off, and no share may be given, where NAME itself ends so."""
     rules: ReadRules = field(default_factory=ReadRules)
     """What is left out, and what is refused."""
 
@@ -64,8 +66,7 @@ def pack(job: PackJob, advance: Advance) -> Packed:
         UnknownNameError: where there is no such format.
         BadInputError: where the files cannot be read, nobody is left to train on, or the rules refuse a record.
     """
-    if job.hold_out is not None and not 0 <= job.hold_out < 1:
-        raise BadInputError("hold-out", f"{job.hold_out}", "Give a share from 0 to below 1.")
+    _check_hold_out(job)
     report = ReadReport()
     checks = Checks(check_name(job.name), job.rules, report)
     people = in_mixed_order(read_people(job, report))
@@ -80,6 +81,16 @@ def pack(job: PackJob, advance: Advance) -> Packed:
     }
     samples[job.name] = _at_least_one(samples[job.name], job, report, len(held_out))
     return Packed(write_data_sets(samples, job.out), report)
+
+
+def _check_hold_out(job: PackJob) -> None:
+    if job.hold_out is None:
+        return
+    if not 0 <= job.hold_out < 1:
+        raise BadInputError("hold-out", f"{job.hold_out}", "Give a share from 0 to below 1.")
+    if job.name.endswith(HELD_OUT):
+        found = f"all of {job.name} is held out"
+        raise BadInputError(f"hold-out {job.hold_out}", found, "Leave out --hold-out, or give another name.")
 
 
 def read_people(job: PackJob, report: ReadReport) -> list[Annotation]:
@@ -126,18 +137,11 @@ def divide(people: Iterable[Annotation], job: PackJob) -> tuple[list[Annotation]
 
 
 def _is_held_out(person: Annotation, job: PackJob) -> bool:
-    share = job.hold_out
-    if share is None:
-        rule = HOLD_OUTS.get(person.source)
-        if rule is not None:
-            try:
-                return rule(person)
-            except ValueError as error:
-                found = f"{person.image.name} is not named as its photos are"
-                raise BadInputError(
-                    f"hold-out of {person.source}", found, "Give --hold-out SHARE."
-                ) from error
-        share = 0.0 if job.name.endswith(HELD_OUT) else USUAL_HOLD_OUT
+    if job.name.endswith(HELD_OUT):  # nobody is for training, so there is nothing to divide off
+        return False
+    if job.hold_out is None and person.source in HOLD_OUTS:
+        return is_held_out(person)
+    share = USUAL_HOLD_OUT if job.hold_out is None else job.hold_out
     return _hash(_recording(person)) % 10_000 < share * 10_000
 
 
@@ -188,7 +192,7 @@ def _stored_pixels(path: Path) -> np.ndarray | None:
     try:
         with Image.open(path) as photo:
             return np.array(photo.convert("RGB"))  # a copy: torch wants arrays that can be written to
-    except DAMAGED_PICTURE:
+    except UNREADABLE:
         return None
 
 

@@ -1,6 +1,6 @@
 """Points in space that move: joints of motion capture, or those that another tool found, frame by frame."""
 
-import zipfile
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +14,15 @@ from humanmesh.body.skeletons import SKELETONS, SMPL_24
 from humanmesh.data.motion import Motion
 from humanmesh.data.motion_files import read_motion_file
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
+from humanmesh.files.arrays import read_arrays
 
 PosedJoints = Callable[
     [Float[Tensor, "frames 24 3 3"], Float[Tensor, "frames 10"]], Float[Tensor, "frames 24 3"]
 ]
 """SMPL's joints (metres) of a body in poses and shapes."""
 _DEFAULT_FRAME_RATE = 30.0
+_NAMES = ("joints_3d", "keypoint_set", "confidences", "frame_rate")
+"""Arrays of a file of points."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,8 @@ def read_point_tracks(path: Path, posed_joints: PosedJoints) -> list[PointTrack]
 
 def _point_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a file of points; None where it holds something else."""
-    try:
-        with np.load(path) as file:
-            return dict(file) if "joints_3d" in file else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInputError(
-            f"File of points {path}", f"it cannot be read ({error})", "Write it again."
-        ) from error
+    arrays = read_arrays(path, f"File of points {path}", "Write it again.", _NAMES)
+    return arrays if "joints_3d" in arrays else None
 
 
 def _track_of_arrays(path: Path, arrays: dict[str, np.ndarray]) -> PointTrack:
@@ -119,8 +117,15 @@ def _track_of_arrays(path: Path, arrays: dict[str, np.ndarray]) -> PointTrack:
         name,
         torch.from_numpy(np.where(known[..., None], points, 0).astype(np.float32)),
         torch.from_numpy(np.where(known, trust, 0).astype(np.float32)),
-        float(arrays.get("frame_rate", _DEFAULT_FRAME_RATE)),
+        _frame_rate(path, arrays),
     )
+
+
+def _frame_rate(path: Path, arrays: dict[str, np.ndarray]) -> float:
+    rate = arrays.get("frame_rate", np.array(_DEFAULT_FRAME_RATE))
+    if rate.size != 1 or rate.dtype.kind not in "fiu" or not 0 < rate.item() < math.inf:
+        raise BadInputError(f"File of points {path}", f"frame_rate {rate}", "Give one positive number (Hz).")
+    return float(rate.item())
 
 
 def _track_of_motion(motion: Motion, posed_joints: PosedJoints) -> PointTrack:

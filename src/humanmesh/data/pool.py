@@ -1,6 +1,5 @@
 """The unpaired bodies that the adversary learns from: poses of motion capture, shapes of the body's distribution."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.geometry.rotations import axis_angle_to_matrix, mirror_matrix
 
 
@@ -67,11 +67,7 @@ def read_pool(path: Path) -> BodyPool:
     if not path.is_file():
         raise MissingAssetError("motion capture", path, "Make one with `humanmesh data motion`.")
     what = f"motion capture {path}"
-    try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in ("pose", "clip", "weight") if name in file}
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInputError(what, f"no .npz file of arrays ({error})", "Make it again.") from error
+    arrays = read_arrays(path, what, "Make it again.", ("pose", "clip", "weight"))
     _check_arrays(arrays, what)
     if "weight" in arrays:
         return weighted_pool(arrays["pose"], arrays["weight"])

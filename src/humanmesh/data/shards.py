@@ -22,6 +22,7 @@ from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.data.annotation import Annotation, to_skeleton
 from humanmesh.data.dataset import Sample, unlabelled_3d
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.images import UNREADABLE
 from humanmesh.files.writing import output_folder, whole_file
 from humanmesh.geometry import crops
 
@@ -41,9 +42,6 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "shape": (10,),
 }
 """Shape of each array of a sample's labels."""
-
-DAMAGED_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for a picture that it cannot decode."""
 
 _SAMPLES_PER_SHARD = 1000
 _JPEG_QUALITY = 92
@@ -225,7 +223,7 @@ def decode_sample(encoded: Encoded, place: str) -> Sample:
         arrays = {name: np.asarray(v, np.float32) if isinstance(v, list) else v for name, v in values.items()}
         sample = Sample(image=image, **arrays)  # pyright: ignore[reportArgumentType]
         _check(sample)
-    except (TypeError, AttributeError, *DAMAGED_PICTURE) as error:
+    except (TypeError, AttributeError, *UNREADABLE) as error:
         raise BadInputError(place, f"no sample that can be used ({error})", "Pack it again.") from error
     return sample
 

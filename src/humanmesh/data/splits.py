@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterable
 
 from humanmesh.data.annotation import Annotation
+from humanmesh.errors import BadInputError
 
 LSPET_HOLD_OUT = range(8001, 9001)
 """Numbers of the held-out pictures of LSPET (im08001 to im09000)."""
@@ -27,11 +28,25 @@ def _exercise_tenth(annotation: Annotation) -> bool:
 HOLD_OUTS = {"lspet": _lspet, "ccp": _ccp, "exercises": _exercise_tenth}
 
 
+def is_held_out(annotation: Annotation) -> bool:
+    """What the rule of the annotation's source says; a source without a rule is all training.
+
+    Raises:
+        BadInputError: where the rule goes by the photo's name, and that is none of the source's.
+    """
+    rule = HOLD_OUTS.get(annotation.source)
+    try:
+        return rule is not None and rule(annotation)
+    except ValueError as error:
+        found = f"{annotation.image.name} is not named as its photos are"
+        remedy = "Name it so, or pack the photos without that rule (--hold-out SHARE)."
+        raise BadInputError(f"hold-out of {annotation.source}", found, remedy) from error
+
+
 def split(annotations: Iterable[Annotation]) -> tuple[list[Annotation], list[Annotation]]:
-    """(training, held out), by the rule of each annotation's source; a source without a rule is all training."""
+    """(training, held out), by `is_held_out`."""
     training: list[Annotation] = []
     held_out: list[Annotation] = []
     for annotation in annotations:
-        rule = HOLD_OUTS.get(annotation.source)
-        (held_out if rule is not None and rule(annotation) else training).append(annotation)
+        (held_out if is_held_out(annotation) else training).append(annotation)
     return training, held_out

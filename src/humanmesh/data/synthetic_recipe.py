@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.data.dataset import Sample
-from humanmesh.data.shards import STORED_SIZE, write_shards
+from humanmesh.data.shards import STORED_SIZE
 from humanmesh.data.synthetic import (
     SyntheticAssets,
     SyntheticBatch,
@@ -31,6 +31,7 @@ from humanmesh.data.synthetic import (
 from humanmesh.data.synthetic_poses import PoseLibrary, balanced_over_clips
 from humanmesh.data.synthetic_scene import Pictures
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.images import PHOTO_SUFFIXES, read_photo
 from humanmesh.files.writing import output_folder, whole_file
@@ -83,14 +84,13 @@ def read_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
 
     Raises:
         MissingAssetError: where there is no such file.
-        BadInputError: where the file holds none of these poses.
+        BadInputError: where it is no file of `humanmesh data motion`, or holds none of these poses.
     """
     if not path.exists():
         raise MissingAssetError("motion file", path, "Pack motion capture into one first.")
-    with np.load(path) as motion:
-        names = motion["clip_names"].tolist()
-        chosen = np.array([is_held_out(name) == held_out for name in names], bool)[motion["clip"]]
-        poses, clips = motion["pose"][chosen], motion["clip"][chosen]
+    poses, clips, names = _read_motion(path)
+    chosen = np.array([is_held_out(name) == held_out for name in names], bool)[clips]
+    poses, clips = poses[chosen], clips[chosen]
     if not len(poses):
         raise BadInputError(
             f"Motion file {path}", "no clip for this purpose", f"Held out are {HELD_OUT_CLIPS}."
@@ -99,6 +99,22 @@ def read_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
     return balanced_over_clips(
         torch.from_numpy(poses.astype(np.float32)), torch.from_numpy(actions[clips].astype(np.int64))
     )
+
+
+def _read_motion(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Poses (frames, 72), the number of each one's clip, and the names of the clips."""
+    what, remedy = f"Motion file {path}", "Make it with: humanmesh data motion."
+    wanted = ("pose", "clip", "clip_names")
+    arrays = read_arrays(path, what, remedy, wanted)
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise BadInputError(what, f"no {' and no '.join(missing)} in it", remedy)
+    poses, clips, names = (arrays[name] for name in wanted)
+    is_numbered = clips.dtype.kind in "iu" and np.isin(clips, np.arange(names.size)).all()
+    if clips.ndim != 1 or poses.shape != (len(clips), 72) or not is_numbered:
+        found = f"pose {poses.shape} and clip {clips.shape} do not fit together with {names.size} clips"
+        raise BadInputError(what, found, remedy)
+    return poses, clips, names.reshape(-1).astype(str).tolist()
 
 
 def picture_paths(folders: tuple[Path, ...], *, held_out: bool) -> list[Path]:
@@ -226,19 +242,3 @@ def samples_of(arrays: dict[str, Tensor], source: str, part: str) -> Iterator[Sa
 def _resized(picture: UInt8[Tensor, "3 height width"], size: int) -> UInt8[Tensor, "3 size size"]:
     resized = F.interpolate(picture[None].float(), (size, size), mode="bilinear", antialias=True)
     return resized[0].round().clamp(0, 255).to(torch.uint8)
-
-
-def pack(parts: tuple[Path, ...], out: Path, name: str) -> int:
-    """Pack parts into shards that training reads; returns how many people.
-
-    Args:
-        parts: Files that rendering wrote.
-        out: Folder for the shards.
-        name: Of the data set.
-    """
-    people = (
-        sample
-        for path in parts
-        for sample in samples_of(torch.load(path, weights_only=True, mmap=True), name, path.stem)
-    )
-    return write_shards(people, out, name)

@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from humanmesh.body.skeletons import COCOPLUS_19, SIX_PARTS, Skeleton
+from humanmesh.data import splits
 from humanmesh.data.annotation import Annotation
 from humanmesh.data.readers import (
     ReadReport,
@@ -29,10 +30,9 @@ from humanmesh.data.readers import (
     read_spin,
 )
 from humanmesh.data.shards import HELD_OUT, ShardSource, data_sets_in
-from humanmesh.data.splits import HOLD_OUTS
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.evaluation.protocols import Protocol, Selection
-from humanmesh.files.images import pixels_of_array
+from humanmesh.files.images import damage_told, pixels_of_array
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _has_number(case: Case, selection: Selection) -> bool:
 
 def _is_held_out(case: Case, data_set: str) -> bool:
     stub = Annotation(Path(case.image), case.skeleton, case.keypoints_2d, case.weights_2d, source=data_set)
-    return HOLD_OUTS[data_set](stub)
+    return splits.is_held_out(stub)
 
 
 _ALL = ReadRules(minimum_joints=0)
@@ -210,8 +210,12 @@ def case_of(annotation: Annotation) -> Case:
 
 
 def read_as_annotated(path: Path) -> Float[Tensor, "3 height width"]:
-    """RGB in [0, 1] as stored: annotations were made on the stored rows and columns."""
-    with Image.open(path) as photo:
+    """RGB in [0, 1] as stored: annotations were made on the stored rows and columns.
+
+    Raises:
+        BadInputError: where the picture is damaged.
+    """
+    with damage_told(f"Photo {path}"), Image.open(path) as photo:
         return pixels_of_array(np.asarray(photo.convert("RGB")))
 
 
@@ -378,8 +382,12 @@ def part_order(cases: list[Case]) -> UInt8[np.ndarray, "256"]:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """(H, W) uint8 of a picture of labels."""
-    with Image.open(path) as labels:
+    """(H, W) uint8 of a picture of labels.
+
+    Raises:
+        BadInputError: where the picture is damaged.
+    """
+    with damage_told(f"Labels {path}"), Image.open(path) as labels:
         return np.asarray(labels if labels.mode in {"L", "P"} else labels.convert("L"))
 
 

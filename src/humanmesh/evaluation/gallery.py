@@ -13,6 +13,7 @@ from humanmesh.evaluation.predictors import Prediction, Predictor, keypoint_boxe
 from humanmesh.evaluation.protocols import Protocol
 from humanmesh.evaluation.results import Result, person_errors
 from humanmesh.geometry import crops
+from humanmesh.geometry.cameras import level_from_camera
 from humanmesh.render.overlay import contact_sheet, draw_body, front_view, side_view
 
 PERCENTILES = (15, 30, 60, 90, 95)
@@ -59,9 +60,9 @@ def gallery(result: Result, predictor: Predictor, protocol: Protocol) -> list[Ex
 
 @torch.no_grad()
 def pictures_of(
-    case: Case, prediction: Prediction, protocol: Protocol
+    case: Case, prediction: Prediction, protocol: Protocol, pitch: float = 0.0
 ) -> tuple[Float32[Tensor, "3 size size"], ...]:
-    """Photo, overlay, front and side of one person.
+    """Photo, overlay, front and side of one person; the last two level for a camera that looks down by `pitch` (radians).
 
     Raises:
         BadInputError: where the prediction has no mesh or no camera.
@@ -74,11 +75,12 @@ def pictures_of(
     overlay = draw_body(photo, view.vertices, faces, view.focal_length, view.principal_point)
     box = keypoint_boxes([case], protocol)
     matrix = crops.crop_from_photo(crops.box_center(box), crops.margin_crop_side(box, _MARGIN))[0]
+    level = view.vertices @ level_from_camera(pitch).mT
     return (
         crops.sample_crop(photo, matrix, PICTURE).clamp(0, 1),
         crops.sample_crop(overlay, matrix, PICTURE).clamp(0, 1),
-        front_view(view.vertices, faces, PICTURE, PICTURE),
-        side_view(view.vertices, faces, PICTURE, PICTURE),
+        front_view(level, faces, PICTURE, PICTURE),
+        side_view(level, faces, PICTURE, PICTURE),
     )
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import H36M_17, SKELETONS, Skeleton, skeleton_by_name
-from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 from humanmesh.evaluation.cases import Case
 from humanmesh.evaluation.predictors import PredictedPose, Prediction, Predictor, View
 from humanmesh.evaluation.protocols import Protocol
@@ -96,7 +96,7 @@ def read_predictions(path: Path, unit: Unit = "m") -> PredictionFile:
 
     Raises:
         MissingAssetError: where there is no such file.
-        BadInputError: where it holds nothing known, arrays of unlike length, or another unit than was said.
+        BadInputError: where it holds nothing known, arrays of another shape or of unlike length, or another unit than was said.
     """
     if not path.is_file():
         raise MissingAssetError("predictions", path, "Give an .npz or .pkl file.")
@@ -108,15 +108,19 @@ def read_predictions(path: Path, unit: Unit = "m") -> PredictionFile:
     else:
         names = ", ".join(sorted(content)) or "nothing"
         raise BadInputError(f"Predictions {path}", f"they hold {names}", _PLAIN)
-    lengths = {name: len(value) for name, value in found._arrays().items()}
+    _check_lengths(found._arrays(), path)
+    found = found.in_metres(unit)
+    _check_unit(found, path, unit)
+    return found
+
+
+def _check_lengths(arrays: dict[str, Any], path: Path) -> None:
+    lengths = {name: len(value) for name, value in arrays.items()}
     if len(set(lengths.values())) != 1:
         counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise BadInputError(
             f"Predictions {path}", f"arrays of unlike length ({counts})", "Write a row a person."
         )
-    found = found.in_metres(unit)
-    _check_unit(found, path, unit)
-    return found
 
 
 def _check_unit(found: PredictionFile, path: Path, unit: Unit) -> None:
@@ -146,7 +150,9 @@ def _read_npz(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
                 content[member.removesuffix(".npy")] = _read_npy(archive.read(member))
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except HumanMeshError:
+        raise
+    except Exception as error:  # a damaged archive can fail in any way
         raise BadInputError(
             f"Predictions {path}", f"a damaged .npz ({error})", "Write them again."
         ) from error
@@ -173,13 +179,14 @@ def _read_npy(data: bytes) -> Any:
 
 
 def _plain(content: dict[str, Any], path: Path) -> PredictionFile:
-    rotations = content.get("rotations")
+    joints_3d, keypoints_2d = (_optional(content, name, path) for name in ("joints_3d", "keypoints_2d"))
+    rotations = _optional(content, "rotations", path)
     if rotations is None and "pose" in content:
         rotations = _matrices(_array(content, "pose", path))
     return PredictionFile(
-        joints_3d=_optional(content, "joints_3d", path),
-        keypoints_2d=_optional(content, "keypoints_2d", path),
-        skeleton=_skeleton_of(content, path),
+        joints_3d=joints_3d,
+        keypoints_2d=keypoints_2d,
+        skeleton=_skeleton_of(joints_3d if joints_3d is not None else keypoints_2d, content, path),
         vertices=_optional(content, "vertices", path),
         rotations=rotations,
         shape=_optional(content, "shape", path),
@@ -211,12 +218,10 @@ def _hmr2(content: dict[str, Any], path: Path) -> PredictionFile:
         raise BadInputError(
             f"Predictions {path}", "pred_smpl_params without global_orient, body_pose, betas", _PLAIN
         )
-    parts = [
-        np.asarray(parameters[name], np.float32).reshape(-1, count, 3, 3)
-        for name, count in (("global_orient", 1), ("body_pose", 23))
-    ]
+    parts = {name: _array(parameters, name, path) for name in ("global_orient", "body_pose")}
+    _check_lengths(parts, path)
     return PredictionFile(
-        rotations=np.concatenate(parts, 1),
+        rotations=np.concatenate(list(parts.values()), 1),
         shape=_array(parameters, "betas", path),
         vertices=_optional(content, "pred_vertices", path),
         imgname=_names(content, "imgname"),
@@ -248,11 +253,42 @@ _ADAPTERS: tuple[tuple[set[str], Callable[[dict[str, Any], Path], PredictionFile
 """By the arrays that tell a kind; the first that fits."""
 
 
+_SHAPES: dict[str, tuple[int | None, ...]] = {
+    "joints_3d": (None, 3),
+    "keypoints_2d": (None, 2),
+    "vertices": (None, 3),
+    "pose": (72,),
+    "rotations": (24, 3, 3),
+    "shape": (None,),
+    "translation": (3,),
+    "focal_length": (),
+    "principal_point": (2,),
+    "score": (),
+    "pred_joints": (None, 3),
+    "betas": (None,),
+    "global_orient": (1, 3, 3),
+    "body_pose": (23, 3, 3),
+    "pred_vertices": (None, 3),
+    "smpl_thetas": (72,),
+    "smpl_betas": (None,),
+    "verts": (None, 3),
+}
+"""Shape of one person's row of each array; None for any number."""
+
+
 def _array(content: dict[str, Any], name: str, path: Path) -> Float[np.ndarray, "..."]:
+    what = f"Predictions {path}, {name}"
     try:
-        return np.asarray(content[name], np.float32)
+        array = np.asarray(content[name], np.float32)
     except (TypeError, ValueError) as error:
-        raise BadInputError(f"Predictions {path}, {name}", "no array of numbers", _PLAIN) from error
+        raise BadInputError(what, "no array of numbers", _PLAIN) from error
+    wanted = _SHAPES[name]
+    fits = array.ndim == 1 + len(wanted) and all(
+        size in {None, found} for size, found in zip(wanted, array.shape[1:], strict=True)
+    )
+    if not fits:
+        raise BadInputError(what, f"shape {array.shape}", _PLAIN)
+    return array
 
 
 def _optional(content: dict[str, Any], name: str, path: Path) -> Float[np.ndarray, "..."] | None:
@@ -262,15 +298,18 @@ def _optional(content: dict[str, Any], name: str, path: Path) -> Float[np.ndarra
 def _names(content: dict[str, Any], name: str) -> tuple[str, ...] | None:
     if name not in content:
         return None
-    return tuple(value.decode() if isinstance(value, bytes) else str(value) for value in content[name])
+    return tuple(
+        value.decode() if isinstance(value, bytes) else str(value) for value in np.atleast_1d(content[name])
+    )
 
 
 def _matrices(pose: Float[np.ndarray, "rows 72"]) -> Float[np.ndarray, "rows 24 3 3"]:
     return axis_angle_to_matrix(torch.from_numpy(pose).reshape(len(pose), 24, 3)).numpy()
 
 
-def _skeleton_of(content: dict[str, Any], path: Path) -> Skeleton | None:
-    joints = content.get("joints_3d", content.get("keypoints_2d"))
+def _skeleton_of(
+    joints: Float[np.ndarray, "rows joints axes"] | None, content: dict[str, Any], path: Path
+) -> Skeleton | None:
     if joints is None:
         return None
     if "keypoint_set" in content:

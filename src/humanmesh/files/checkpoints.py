@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
-from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
+from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.files.rounding import rounded, unrounded
 from humanmesh.files.writing import whole_file
-from humanmesh.network.encoder import MobileNetV2, ResNet, calibrate_batch_norm
+from humanmesh.network.encoder import MobileNetV2, ResNet
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 
 CHECKPOINT_FORMAT = "humanmesh-recovery-1"
@@ -208,39 +207,10 @@ def load_movenet(path: Path, encoder: MobileNetV2) -> None:
     _fill(encoder, state, path)
 
 
-IMAGENET_URLS: dict[str, str] = {
-    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-}
-"""torchvision's ImageNet weights (BSD-3-Clause); the name holds the start of the file's SHA-256."""
-
-
-def download_imagenet(encoder: str, folder: Path) -> Path:
-    """torchvision's ImageNet weights of a ResNet, fetched into `folder` unless they are there.
-
-    Raises:
-        UnknownNameError: where torchvision's weights do not fit that encoder.
-        BadInputError: where they cannot be fetched, or differ from what torchvision published.
-    """
-    if encoder not in IMAGENET_URLS:
-        raise UnknownNameError("encoder with ImageNet weights", encoder, list(IMAGENET_URLS))
-    url = IMAGENET_URLS[encoder]
-    path = folder / url.rsplit("/", 1)[1]
-    if path.is_file():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = path.stem.rsplit("-", 1)[1]
-    try:
-        with whole_file(path) as beside:
-            torch.hub.download_url_to_file(url, str(beside), hash_prefix=digest, progress=False)
-    except (OSError, RuntimeError, BadInputError) as error:
-        remedy = f"Download it elsewhere and save it as {path}."
-        raise BadInputError(f"Cannot fetch {url}", str(error), remedy) from error
-    return path
-
-
 def load_imagenet(path: Path, encoder: ResNet) -> None:
     """Start a ResNet's trunk from torchvision's weights: a .pth or .safetensors state dict; its classifier is left out.
+
+    They are https://download.pytorch.org/models/resnet18-f37072fd.pth and resnet50-0676ba61.pth (BSD-3-Clause).
 
     Raises:
         MissingAssetError: where there is no such file.
@@ -269,38 +239,3 @@ def read_pth(path: Path) -> dict[str, Tensor]:
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise BadInputError(f"{path} should hold tensors by name", type(tensors).__name__, _FETCH_AGAIN)
     return tensors
-
-
-def load_folded_resnet(
-    path: Path, encoder: ResNet, crops: Float[Tensor, "batch 3 height width"]
-) -> list[str]:
-    """Start a ResNet's trunk from torchvision names with batch norm folded into the convolutions.
-
-    What the file lacks keeps its random start. `crops` give the normalisation layers their statistics.
-
-    Returns:
-        The names of the convolutions that the file lacks.
-    """
-    tensors = _read_safetensors(path)[0]
-    lacking = []
-    with torch.no_grad():
-        for name, module in encoder.named_modules():
-            if not isinstance(module, nn.Conv2d) or name.startswith("neck."):
-                continue
-            weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
-            if weight is None or bias is None or weight.shape != module.weight.shape:
-                lacking.append(name)
-                continue
-            norm = encoder.get_submodule(_norm_of(name))
-            assert isinstance(norm, nn.BatchNorm2d)
-            module.weight.copy_(weight)
-            norm.weight.fill_((1 + norm.eps) ** 0.5)  # undoes the division by sqrt(1 + eps)
-            norm.bias.copy_(bias)
-    calibrate_batch_norm(encoder, crops)
-    return lacking
-
-
-def _norm_of(convolution: str) -> str:
-    if convolution.endswith("downsample.0"):
-        return convolution.removesuffix("0") + "1"
-    return convolution.replace("conv", "bn")

@@ -1,6 +1,5 @@
 """People in motion as files: the suffix says which. Fields, units and frames stand in docs/video.md."""
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +14,7 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData, BodyOutput
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.errors import BadInputError, UnknownNameError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.files.bvh import write_bvh
 from humanmesh.files.glb import photo_camera, write_glb
 from humanmesh.files.images import bytes_of_pixels, pixels_of_array
@@ -90,6 +90,13 @@ class Clip:
         shape = torch.from_numpy(person.shape).expand(len(translation), -1)
         posed = self.model(torch.from_numpy(person.rotations[rows]), shape)
         return BodyOutput(posed.vertices + translation, posed.joints + translation)
+
+    def joints(self, person: ClipPerson) -> Float[np.ndarray, "frames 24 3"]:
+        """Joints (metres, camera frame) of all of a person's frames, for which no vertex is posed."""
+        rest = self.model.rest_joints(torch.from_numpy(person.shape)[None])
+        rotations = torch.from_numpy(person.rotations)
+        _, joints = self.model.tree(rotations, rest.expand(len(rotations), -1, -1))
+        return joints.numpy() + person.translation[:, None]
 
     def only(self, identity: int) -> "Clip":
         """The clip of one person.
@@ -203,7 +210,7 @@ def arrays_of(clip: Clip) -> dict[str, np.ndarray]:
         "poses": gather(poses, 72),
         "betas": np.array([person.shape for person in clip.people], np.float32).reshape(-1, 10),
         "trans": gather([person.translation for person in clip.people], 3),
-        "joints": gather([clip.pose(person).joints.numpy() for person in clip.people], 24, 3),
+        "joints": gather([clip.joints(person) for person in clip.people], 24, 3),
         "joint_names": np.array(SMPL_24.joints),
         "joint_parents": np.array(clip.body.parents, np.int32),
     }
@@ -219,11 +226,7 @@ def read_clip(path: Path | str, body: BodyModelData) -> Clip:
     Raises:
         BadInputError: where the file is no clip, or of another body.
     """
-    try:
-        with open(path, "rb") as file, np.load(file) as content:
-            arrays = dict(content)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInputError(f"Clip {path}", f"it cannot be read ({error})", "Make it again.") from error
+    arrays = read_arrays(path, f"Clip {path}", "Make it again.")
     version = str(arrays.get("format", "nothing"))
     if version != CLIP_FORMAT:
         raise BadInputError(f"Clip {path}", f"its format is {version!r}", f"Give a file of {CLIP_FORMAT!r}.")

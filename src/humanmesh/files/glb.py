@@ -135,13 +135,20 @@ def _first_node(rig: Rig, number: int) -> int:
     return number * (len(rig.names) + 2)
 
 
-def photo_camera(focal_length: float, width: int, height: int) -> dict[str, Any]:
-    """The glTF camera that sees what the photo's did, where the principal point is the middle of the photo."""
+def photo_camera(focal_length: float, width: int, height: int, pixel_aspect: float = 1.0) -> dict[str, Any]:
+    """The glTF camera that sees what the photo's did, where the principal point is the middle of the photo.
+
+    Args:
+        focal_length: pixels in x.
+        width: pixels.
+        height: pixels.
+        pixel_aspect: focal length in y over that in x.
+    """
     return {
         "type": "perspective",
         "perspective": {
-            "yfov": 2 * math.atan2(height / 2, focal_length),
-            "aspectRatio": width / height,
+            "yfov": 2 * math.atan2(height / 2, focal_length * pixel_aspect),
+            "aspectRatio": pixel_aspect * width / height,
             "znear": 0.01,
             "zfar": 1000.0,
         },

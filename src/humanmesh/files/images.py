@@ -4,6 +4,8 @@ import io
 import math
 import struct
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ _UNCUT = 0.02
 """Share by which the shape of a photo may differ from the one that its camera noted."""
 
 _SAVE_AS = "Save it as PNG, JPEG or WebP."
-_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, EOFError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, EOFError, Image.DecompressionBombError)
+"""What Pillow raises over a picture that it cannot decode."""
 
 
 def read_photo(path: Path | str) -> Float[Tensor, "3 height width"]:
@@ -46,12 +49,12 @@ def read_photo(path: Path | str) -> Float[Tensor, "3 height width"]:
         MissingAssetError: where there is no such file.
     """
     path = Path(path)
-    if not path.exists():
-        raise MissingAssetError("photo", path, "Check the path.")
-    if path.is_dir():
-        raise BadInputError(f"Photo {path}", "this is a folder", "Give a picture in it.")
     name = f"Photo {path}"
     try:
+        if not path.exists():
+            raise MissingAssetError("photo", path, "Check the path.")
+        if path.is_dir():
+            raise BadInputError(name, "this is a folder", "Give a picture in it.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # size and damage are checked below, with words
             with Image.open(path) as image:
@@ -63,7 +66,7 @@ def read_photo(path: Path | str) -> Float[Tensor, "3 height width"]:
         raise _too_large(name, "far over the limit") from error
     except PermissionError as error:
         raise BadInputError(name, "reading it is not permitted", "Change its permissions.") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _damaged(name, error) from error
 
 
@@ -74,10 +77,21 @@ def pixels_of_image(image: Image.Image, name: str = "Photo") -> Float[Tensor, "3
         BadInputError: where the picture is damaged or of a size that cannot be used.
     """
     check_size(image.width, image.height, name)
-    try:
+    with damage_told(name):
         image.load()
         return _rgb_pixels(_upright(image))
-    except _UNREADABLE as error:
+
+
+@contextmanager
+def damage_told(name: str) -> Generator[None, None, None]:
+    """While a picture is opened and decoded: what Pillow raises over it becomes one sentence, which begins with `name`.
+
+    Raises:
+        BadInputError: where the picture cannot be decoded.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
         raise _damaged(name, error) from error
 
 
@@ -118,7 +132,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(image) if is_turned else image
-    except _UNREADABLE:
+    except UNREADABLE:
         return image
 
 
@@ -136,7 +150,7 @@ def read_focal_length(path: Path | str) -> float | None:
     try:
         with Image.open(path) as image:
             return focal_length_of_image(image)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -148,7 +162,7 @@ def focal_length_of_image(image: Image.Image) -> float | None:
     """
     try:
         tags = dict(image.getexif().get_ifd(ExifTags.IFD.Exif))
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     diagonal = math.hypot(*image.size)
     noted = [

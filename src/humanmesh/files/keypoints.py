@@ -5,7 +5,6 @@ What a layout has and no set of ours (feet, fingers, OpenPose's neck, which is t
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from jaxtyping import Float
 
 from humanmesh.body.skeletons import COCO_17, SKELETONS, Skeleton
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
+from humanmesh.files.folders import by_numbers
 
 _FACE_AND_ARMS = (
     "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
@@ -73,16 +73,12 @@ def keypoint_files(path: Path) -> list[Path]:
         MissingAssetError: where there is none.
     """
     if path.is_dir():
-        found = sorted(path.glob("*.json"), key=lambda file: _by_numbers(file.name))
+        found = sorted(path.glob("*.json"), key=lambda file: by_numbers(file.name))
     else:
         found = [path] if path.is_file() else []
     if not found:
         raise MissingAssetError("keypoint file", path, "Give a JSON file, or a folder of them.")
     return found
-
-
-def _by_numbers(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def photo_stem(file: Path) -> str:
@@ -235,11 +231,12 @@ def _table(entry: dict[str, Any], axes: int, source: str) -> Float[np.ndarray, "
     if values.ndim != 2 or values.shape[1] not in {axes, axes + 1}:
         found = f"numbers of the shape {values.shape}"
         raise BadInputError(name, found, f"Wanted are {axes} coordinates and a confidence for each keypoint.")
-    if len(scores) not in {0, len(values)}:
-        raise BadInputError(name, f"{len(scores)} scores for {len(values)} keypoints", "Check the file.")
+    if scores.shape not in {(0,), (len(values),)}:
+        found = f"scores of the shape {scores.shape} for {len(values)} keypoints"
+        raise BadInputError(name, found, "Check the file.")
     last = values[:, axes] if values.shape[1] > axes else np.ones(len(values))
-    trust = np.where(last > 0, scores, 0.0) if len(scores) else np.minimum(last, 1.0)
-    return np.concatenate([values[:, :axes], trust[:, None]], 1)
+    trust = np.where(last > 0, scores, 0.0) if len(scores) else last
+    return np.concatenate([values[:, :axes], trust.clip(0, 1)[:, None]], 1)
 
 
 def _named(
@@ -276,6 +273,9 @@ def _own_record(entry: dict[str, Any], axes: int, source: str) -> KeypointRecord
         raise BadInputError(f"Keypoints of {source}", f"no known set under keypoints_{axes}d", remedy)
     skeleton = max((SKELETONS[name] for name in found), key=len)
     given = sets[skeleton.name]
+    if not isinstance(given, dict | list):
+        found_in = f"a {type(given).__name__} under {skeleton.name}"
+        raise BadInputError(f"Keypoints of {source}", found_in, "Give an object or a list of joints.")
     by_joint = given if isinstance(given, dict) else dict(zip(skeleton.joints, given, strict=False))
     known = [joint for joint in skeleton.joints if joint in by_joint]
     try:

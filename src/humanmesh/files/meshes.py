@@ -111,10 +111,8 @@ def writer_of(suffix: str) -> Callable[[Path | str, PersonRecord], None]:
 
 
 def _save_glb(path: Path | str, person: PersonRecord) -> None:
-    width, height = person.photo_size
-    # A glTF camera has square pixels: the photo's are made so by stretching it in x.
-    focal_y, stretched = person.focal_length * person.pixel_aspect, round(width * person.pixel_aspect)
-    write_glb(path, [person.rig()], photo_camera(focal_y, stretched, height), person.camera_pitch)
+    camera = photo_camera(person.focal_length, *person.photo_size, person.pixel_aspect)
+    write_glb(path, [person.rig()], camera, person.camera_pitch)
 
 
 def _save_bvh(path: Path | str, person: PersonRecord) -> None:

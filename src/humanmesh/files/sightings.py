@@ -1,6 +1,5 @@
 """What was seen in a film, frame by frame, before it is smoothed: kept in a file so that work can go on later."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from humanmesh.errors import BadInputError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.files.writing import whole_file
 
 
@@ -72,12 +72,11 @@ def read_sightings(path: Path | str, made_from: str) -> list[SeenFrame]:
     """
     remedy = "Start again without --resume."
     try:
-        with open(path, "rb") as file, np.load(file) as content:
-            arrays = dict(content)
+        arrays = read_arrays(path, f"File {path}", remedy)
         if str(arrays["made_from"]) != made_from:
             raise BadInputError(f"File {path}", "it belongs to another film or other settings", remedy)
         return _frames(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, IndexError) as error:
         raise BadInputError(f"File {path}", f"it is damaged ({error})", remedy) from error
 
 

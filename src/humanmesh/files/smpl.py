@@ -11,6 +11,7 @@ from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import COCOPLUS_19, H36M_17, SMPL_24, SMPL_PARENTS
 from humanmesh.body.smpl_keypoints import EXTRA_JOINTS, SMPL_VERTEX_COUNT, smpl_keypoint_regressors
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.folders import readable
 from humanmesh.files.pickles import PickledRecord, read_pickle
 
 SMPL_FILE_NAMES = (
@@ -39,9 +40,11 @@ def find_smpl(folder: Path) -> Path:
 
     Raises:
         MissingAssetError: where none of the known names is there.
+        BadInputError: where the folder cannot be read.
     """
     for place in (folder, folder / "smpl"):
-        found = {file.name.lower(): file for file in place.iterdir()} if place.is_dir() else {}
+        with readable(f"Folder {place}"):
+            found = {file.name.lower(): file for file in place.iterdir()} if place.is_dir() else {}
         for name in SMPL_FILE_NAMES:
             for suffix in _SUFFIXES:
                 if name.lower() + suffix in found:

@@ -3,8 +3,8 @@
 Frames come upright, with their own times, in RGB. A frame that cannot be decoded is skipped and counted.
 """
 
+import math
 import platform
-import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
+from humanmesh.files.folders import by_numbers, readable
 from humanmesh.files.images import PHOTO_SUFFIXES, bytes_of_pixels, check_size, read_photo
 from humanmesh.files.writing import whole_file
 
@@ -86,7 +87,9 @@ class VideoFile:
         self.path = Path(path)
         self.name = f"Video {path}"
         self.skipped = 0
-        if not self.path.exists():
+        with readable(self.name):
+            is_there = self.path.exists()
+        if not is_there:
             raise MissingAssetError("video", path, "Check the path.")
         with _opened(self.name, str(self.path)) as container:
             stream = container.streams.video[0]
@@ -108,14 +111,17 @@ class FrameFolder:
         """Look what is in it.
 
         Raises:
-            BadInputError: where no picture is in it.
+            BadInputError: where no picture is in it, it cannot be read, or the frame rate is no positive number.
         """
         self.path = Path(path)
         self.name = f"Folder {path}"
         self.skipped = 0
         self.frame_rate = frame_rate
-        found = [entry for entry in self.path.iterdir() if entry.suffix.lower() in PHOTO_SUFFIXES]
-        self.paths = sorted(found, key=_by_numbers)
+        if not 0 < frame_rate < math.inf:
+            raise BadInputError(self.name, f"{frame_rate} frames a second", "Give a positive number.")
+        with readable(self.name):
+            found = [entry for entry in self.path.iterdir() if entry.suffix.lower() in PHOTO_SUFFIXES]
+        self.paths = sorted(found, key=lambda file: by_numbers(file.name))
         self.expected_frames: int | None = len(self.paths)
         if not self.paths:
             kinds = ", ".join(sorted(PHOTO_SUFFIXES))
@@ -242,11 +248,6 @@ def _timed(decoded: Iterator[tuple[float | None, np.ndarray]], usual: float) -> 
             now = last + usual if stamp is None or stamp - first <= last else stamp - first
         last = now
         yield Frame(now, pixels)
-
-
-def _by_numbers(path: Path) -> list[tuple[int, str]]:
-    """Key that puts frame10 after frame9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 class VideoWriter:

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from humanmesh.errors import BadInputError
@@ -14,9 +14,11 @@ def whole_file(path: Path | str) -> Generator[Path, None, None]:
     """A path beside `path`, of the same suffix, to write to; it takes the name `path` when the block ends well.
 
     Raises:
-        BadInputError: where the folder is missing, cannot be written to or is full.
+        BadInputError: where the folder is missing, cannot be written to or is full, or `path` names no file.
     """
     path = Path(path)
+    if not path.name:
+        raise BadInputError(f"Cannot write {path}", "it names no file", "Give the name of a file.")
     beside = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield beside
@@ -27,7 +29,8 @@ def whole_file(path: Path | str) -> Generator[Path, None, None]:
             f"Cannot write {path}", reason, "Choose another place, or make room and allow writing there."
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or could not be made: the reason is told above
+            beside.unlink()
 
 
 def output_folder(path: Path | str) -> Path:

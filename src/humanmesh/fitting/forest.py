@@ -4,7 +4,6 @@ They train a forest a joint on detected points; here one forest predicts all rot
 camera follows in closed form. Training needs scikit-learn (`fitting.forest_training`); using a forest needs nothing.
 """
 
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.files.writing import whole_file
 from humanmesh.fitting.projected_people import points_in_box
 from humanmesh.fitting.surface_points import SURFACE_91
@@ -126,11 +126,7 @@ def load_forest(path: Path | str) -> Forest:
     """
     if not Path(path).is_file():
         raise MissingAssetError("forest", path, _MAKE_ANOTHER)
-    try:
-        with Path(path).open("rb") as file, np.load(file) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise BadInputError(f"Forest {path}", f"it cannot be read ({error})", _MAKE_ANOTHER) from error
+    arrays = read_arrays(path, f"Forest {path}", _MAKE_ANOTHER)
     written = str(arrays.get("format", "a file without a format"))
     if written != FOREST_FORMAT:
         raise BadInputError(f"Forest {path} should have the format {FOREST_FORMAT}", written, _MAKE_ANOTHER)

@@ -140,9 +140,16 @@ class _Stream:
     def take(self, count: int) -> ProjectedPeople:
         if self.used + count > len(self.people.shape):
             self.people, self.used = self.draw(), 0
+        while len(self.people.shape) < count:
+            self.people = _together(self.people, self.draw())
         rows = slice(self.used, self.used + count)
         self.used += count
         return ProjectedPeople(**{name: value[rows] for name, value in vars(self.people).items()})
+
+
+def _together(some: ProjectedPeople, others: ProjectedPeople) -> ProjectedPeople:
+    both = {name: torch.cat([value, getattr(others, name)]) for name, value in vars(some).items()}
+    return ProjectedPeople(**both)
 
 
 def save_lifter(path: Path | str, lifter: Lifter) -> None:

@@ -1,6 +1,5 @@
 """People to learn from without pictures: recorded poses, drawn shapes and cameras, and where their points are seen."""
 
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,11 +49,7 @@ def read_training_poses(path: Path) -> PoseLibrary:
         MissingAssetError: where there is no such file.
         BadInputError: where it holds no poses to train on.
     """
-    try:
-        return read_pose_library(path, held_out=False)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        found = f"it cannot be read ({str(error) or type(error).__name__})"
-        raise BadInputError(f"Motion file {path}", found, "Make it with: humanmesh data motion.") from error
+    return read_pose_library(path, held_out=False)
 
 
 @torch.no_grad()

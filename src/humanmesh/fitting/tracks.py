@@ -94,9 +94,9 @@ def _with_one_shape(fitting: FittingBody, keypoints: Keypoints3D, state: BodySta
 def _nearest(
     known: Int64[Tensor, "known"], frames: int
 ) -> tuple[Bool[Tensor, "frames"], Int64[Tensor, "frames"]]:
-    """Whether each frame is known, and the row of the known frame nearest to it."""
+    """Whether each frame is known, and the row of the known frame nearest to it, the earlier of two."""
     numbers = torch.arange(frames)
-    rows = (numbers[:, None] - known).abs().argmin(1)
+    rows = torch.bucketize(2 * numbers, known[1:] + known[:-1])  # twice the middles between known frames
     return known[rows] == numbers, rows
 
 

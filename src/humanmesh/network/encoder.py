@@ -343,35 +343,6 @@ def _stage(
     return nn.Sequential(first, *rest)
 
 
-@torch.no_grad()
-def calibrate_batch_norm(encoder: ResNet, crops: Float[Tensor, "batch 3 height width"]) -> None:
-    """Give normalisation layers the statistics of `crops` without a change of the encoder's answers in eval mode.
-
-    For weights whose batch norm was folded into the convolutions: without it the first step in training mode
-    would normalise features that the weights expect at their own scale.
-    """
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
-    was_training = encoder.training
-    hooks = [norm.register_forward_pre_hook(_keep_answer_with_statistics) for norm in norms]
-    encoder.eval()
-    encoder.levels(crops)
-    encoder.train(was_training)
-    for hook in hooks:
-        hook.remove()
-
-
-def _keep_answer_with_statistics(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-    offset = norm.bias - gain * norm.running_mean
-    norm.running_mean.copy_(inputs[0].mean((0, 2, 3)))
-    norm.running_var.copy_(inputs[0].var((0, 2, 3)))
-    norm.weight.copy_(gain * (norm.running_var + norm.eps).sqrt())
-    norm.bias.copy_(offset + gain * norm.running_mean)
-
-
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "mobilenet_v2_fpn": MobileNetV2,
     "mobilenet_v2_175_fpn": partial(MobileNetV2, 1.75),

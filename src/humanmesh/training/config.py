@@ -1,5 +1,6 @@
 """Every setting of a training, typed, with its default and unit. A preset is one of these values."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,14 @@ from humanmesh.network.recovery import RecoveryConfig
 Mode = Literal["paired", "unpaired", "no-prior", "no-prior-paired"]
 """paired: 3D labels and the adversary. unpaired: the adversary, no 3D of any photo. no-prior: neither.
 no-prior-paired: 3D labels without the adversary."""
+
+
+def _check_positive(settings: object, *names: str) -> None:
+    """Each a finite number above 0, or None."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value}")
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,11 @@ class OptimizerConfig:
     """MobileNetV2: its stem and so many of its first blocks keep their starting weights; 0 trains all."""
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "discriminator_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        _check_positive(
+            self, "learning_rate", "encoder_learning_rate", "discriminator_learning_rate", "gradient_norm"
+        )
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie between 0 and 1, got {self.ema_decay}")
         if self.frozen_blocks < 0:
             raise ValueError(f"frozen_blocks must not be negative, got {self.frozen_blocks}")
 
@@ -97,7 +108,7 @@ class TrainConfig:
     max_time: float | None = None
     """Length in seconds over all resumed parts; None trains for `steps`."""
     checkpoint_interval: float = 180.0
-    """Seconds between checkpoints."""
+    """Seconds between checkpoints; 0 writes one after every step."""
     log_interval: int = 20
     """Steps between lines of the log."""
     seed: int = 0
@@ -113,6 +124,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.steps is None and self.max_time is None:
             raise ValueError("give steps, max_time or both: a training must end")
+        _check_positive(self, "steps", "max_time")
+        if not 0 <= self.checkpoint_interval < math.inf:
+            raise ValueError(
+                f"checkpoint_interval must be finite and not negative, got {self.checkpoint_interval}"
+            )
         for name, least in (("batch_size", 1), ("log_interval", 1), ("loaders", 1), ("picture_interval", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -174,7 +190,7 @@ class SessionConfig:
     motion: Path | None = None
     """.npz of poses (`pose` (N, 72), `clip` (N,)) for the adversary."""
     weights: str | None = None
-    """A checkpoint of this project to start from, made for the same network: a path, or "default"."""
+    """A checkpoint of this project to start from, made for the same network: a path, or the name of a bundled one: "default" or "open"."""
     encoder_weights: Path | None = None
     """Weights of another task for the encoder alone: MoveNet or ImageNet. Beside it `weights` gives the regressor alone."""
     body: str = "anny"

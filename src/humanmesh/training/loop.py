@@ -21,6 +21,7 @@ from humanmesh.data.mixing import Mixture
 from humanmesh.data.pool import BodyPool
 from humanmesh.errors import BadInputError
 from humanmesh.files.checkpoints import save_checkpoint
+from humanmesh.files.writing import whole_file
 from humanmesh.network.discriminator import Discriminator
 from humanmesh.network.encoder import Encoder, MobileNetV2
 from humanmesh.network.recovery import Recovery, RecoveryOutput
@@ -270,12 +271,11 @@ class Trainer:
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "progress": vars(self.progress),
         }
-        partial = path.with_suffix(".part")
-        try:
-            torch.save(state, partial)
-            partial.replace(path)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            raise BadInputError(f"Cannot write {path}", _first_line(error), "Make room for it.") from error
+        with whole_file(path) as beside:
+            try:
+                torch.save(state, beside)
+            except RuntimeError as error:  # torch's word for a full disk
+                raise OSError(_first_line(error)) from error
 
     def restore(self, path: Path) -> None:
         """Go on where `save` left off; rates, decay and the like are the configuration's, not the file's.

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.errors import HumanMeshError
+from humanmesh.errors import BadInputError, HumanMeshError
 from humanmesh.files.images import write_png
 from humanmesh.files.writing import whole_file
 from humanmesh.training.config import LossWeights
@@ -51,10 +51,18 @@ class MetricsLog(Sink):
                 beside.write_text("".join(f"{line}\n" for line in kept))
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Append one line."""
+        """Append one line.
+
+        Raises:
+            BadInputError: where it cannot be written.
+        """
         line = {"step": step} | {name: _plain(value) for name, value in values.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BadInputError(f"Cannot write {self.path}", reason, "Make room for it.") from error
 
 
 def _step_of(line: str) -> float:

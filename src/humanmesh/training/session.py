@@ -72,7 +72,7 @@ def _sinks(trainer: Trainer, folder: Path, session: SessionConfig) -> list[Sink]
 
 
 def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
-    """Read the data and start the processes; files are read before, so that what is wrong is said once."""
+    """Read the data, start the processes, build the networks and fill them from files."""
     _check_network(config, session)
     sources = _sources(session)
     training = {name: source for name, source in sources.items() if not name.endswith(HELD_OUT)}
@@ -95,10 +95,15 @@ def _launched(config: TrainConfig, session: SessionConfig) -> Fabric:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)
     precision = fastest_precision(session.device) if config.precision == "auto" else config.precision
-    fabric = Fabric(
-        accelerator=session.device, devices=session.devices, strategy=session.strategy,
-        num_nodes=session.nodes, precision=precision,
-    )  # fmt: skip
+    try:
+        fabric = Fabric(
+            accelerator=session.device, devices=session.devices, strategy=session.strategy,
+            num_nodes=session.nodes, precision=precision,
+        )  # fmt: skip
+    except Exception as error:  # Lightning has many kinds for what it does not find or know
+        found = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+        remedy = "Mend --device, --devices, --strategy or --nodes; --device auto takes what there is."
+        raise BadInputError(f"Training on {session.device!r}", found, remedy) from error
     fabric.launch()
     return fabric
 

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from humanmesh.body.skeletons import COCOPLUS_19
+from humanmesh.body.skeletons import COCOPLUS_19, LSP_14
 from humanmesh.data.augmentation import NO_AUGMENTATION, augment
 from humanmesh.data.dataset import Batch, SampleSource, collate
 from humanmesh.losses import root_relative
 
 _THRESHOLDS = (0.05, 0.1, 0.2)
+_MEASURED_3D = LSP_14.indices_in(COCOPLUS_19)
+"""The joints; the points of the face are left out."""
 
 
 class HoldOutWatch:
@@ -59,4 +61,4 @@ def _joint_errors(keypoints_3d: torch.Tensor, batch: Batch) -> torch.Tensor:
     hips = COCOPLUS_19.index["left_hip"], COCOPLUS_19.index["right_hip"]
     known = batch.weights_3d.bool().all(1)
     difference = root_relative(keypoints_3d, *hips) - root_relative(batch.keypoints_3d, *hips)
-    return difference[known][:, :14].norm(dim=-1).mean(-1)
+    return difference[known][:, _MEASURED_3D].norm(dim=-1).mean(-1)

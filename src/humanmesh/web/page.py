@@ -59,13 +59,15 @@ class PageCamera:
     """The camera of the photo, or of the frames of a film."""
 
     focal_length: float
-    """Pixels."""
+    """Pixels; in x, where the pixels are not square."""
     principal_point: tuple[float, float]
     """Pixels from the upper left corner."""
     size: tuple[int, int]
     """Width and height in pixels."""
     pitch: float = 0.0
     """Radians by which it looks down; views from the sides stand upright in the room."""
+    pixel_aspect: float = 1.0
+    """Focal length in y over that in x."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +121,9 @@ def photo_page(
     records = [person.record() for person in people]
     # The page looks from the photo's camera, and turns the viewer instead of the people.
     rigs = [replace(record, camera_pitch=0.0).rig() for record in records]
-    first = people[0]
+    first, lens = people[0], people[0].camera
     camera = PageCamera(
-        first.camera.focal_length, first.camera.principal_point, first.photo_size, first.camera_pitch
+        lens.focal_length, lens.principal_point, first.photo_size, first.camera_pitch, lens.pixel_aspect
     )
     shown = tuple(
         PagePerson(
@@ -197,7 +199,7 @@ def _need_somebody(title: str, people: Sequence[object]) -> None:
 def _glb(rigs: Sequence[Rig], camera: PageCamera) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "people.glb"
-        write_glb(path, rigs, photo_camera(camera.focal_length, *camera.size))
+        write_glb(path, rigs, photo_camera(camera.focal_length, *camera.size, camera.pixel_aspect))
         return path.read_bytes()
 
 
@@ -244,6 +246,7 @@ def _data_of(page: Page) -> dict[str, Any]:
         "format": PEOPLE_FORMAT,
         "camera": {
             "focalLength": page.camera.focal_length,
+            "pixelAspect": page.camera.pixel_aspect,
             "principalPoint": page.camera.principal_point,
             "width": width,
             "height": height,

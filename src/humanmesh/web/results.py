@@ -3,7 +3,6 @@
 import json
 import math
 import struct
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.files.body_models import BUNDLED_BODIES, load_body_data
 from humanmesh.files.clips import CLIP_FORMAT, read_clip
 from humanmesh.files.images import PHOTO_SUFFIXES, read_photo
@@ -119,11 +119,7 @@ def _npz_page(paths: list[Path], sources: Sources) -> Page:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise BadInputError(f"Result {path}", "it is no whole NPZ file", _MAKE_AGAIN) from error
+    return read_arrays(path, f"Result {path}", _MAKE_AGAIN)
 
 
 def _json_page(paths: list[Path], sources: Sources) -> Page:
@@ -134,7 +130,10 @@ def _json_page(paths: list[Path], sources: Sources) -> Page:
         except (OSError, ValueError) as error:
             raise BadInputError(f"Result {path}", "it is no whole JSON file", _MAKE_AGAIN) from error
         is_list = isinstance(content, dict) and content.get("format") == PEOPLE_FORMAT
-        for fields in content.get("people", []) if is_list else [content]:
+        entries = content.get("people") if is_list else [content]
+        if not isinstance(entries, list):
+            raise BadInputError(f"Result {path}", "it holds no list of people", _MAKE_AGAIN)
+        for fields in entries:
             everybody.append(_arrays_of_fields(fields, path))
             origins.append(path)
     if not everybody:
@@ -191,6 +190,10 @@ def _photo_result(
     everybody = [_DEFAULTS | arrays for arrays in everybody]
     for arrays, path in zip(everybody, paths, strict=True):
         _check(arrays, path)
+    bodies = sorted({str(arrays["body"]) for arrays in everybody})
+    if len(bodies) > 1:
+        found = f"its people have unlike bodies ({', '.join(bodies)})"
+        raise BadInputError(f"Result {paths[0]}", found, "Give those of one body.")
     body = _body(everybody[0], paths[0], sources)
     people = _people(everybody, body)
     return PhotoResult(tuple(people), _photo(paths[0], people[0].photo_size, sources))

@@ -6,7 +6,6 @@ unturned. The files give the shift of the body's origin, not of its pelvis; they
 """
 
 import math
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,15 @@ import torch
 
 from humanmesh.data.motion import Motion, require_finite
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 
 SHARED_JOINTS = 22
 """Joints that SMPL, SMPL-H and SMPL-X have in common, in SMPL's order."""
 _POSE_SIZES = (66, 72, 156, 165)
 _FRAME_RATE_NAMES = ("mocap_framerate", "mocap_frame_rate", "fps")
+_NAMES = (*_FRAME_RATE_NAMES, "poses", "trans", "betas")
+"""What is read of a file; some of AMASS's other arrays are pickled."""
 
 
 def read_amass(path: Path) -> Motion:
@@ -29,7 +31,7 @@ def read_amass(path: Path) -> Motion:
         MissingAssetError: where there is no such file.
         BadInputError: where the file is cut short, or lacks an array, or an array has wrong numbers.
     """
-    arrays = _read_arrays(path)
+    arrays = _numbers(path)
     poses, shifts = torch.from_numpy(arrays["poses"]), torch.from_numpy(arrays["trans"])
     require_finite(poses, [f"poses column {column}" for column in range(poses.shape[1])], str(path))
     require_finite(shifts, ["trans x", "trans y", "trans z"], str(path))
@@ -42,35 +44,32 @@ def read_amass(path: Path) -> Motion:
         name=path.stem,
         rotations=rotations.float(),
         translation=(shifts @ y_up_from_z_up.T).float(),
-        frame_rate=float(arrays["frame_rate"]),
+        frame_rate=arrays["frame_rate"].item(),
         source=str(path),
         shape=torch.from_numpy(arrays["betas"][:10]).float() if "betas" in arrays else None,
     )
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def _numbers(path: Path) -> dict[str, np.ndarray]:
     """`poses`, `trans`, `frame_rate` and, where the file has at least ten of them, `betas`; float64."""
     if not path.is_file():
         raise MissingAssetError("motion file", path, "Give an .npz of AMASS.")
-    try:
-        with path.open("rb") as file, np.load(file) as content:
-            rate_name = next(name for name in _FRAME_RATE_NAMES if name in content.files)
-            arrays = {name: np.asarray(content[name], np.float64) for name in ("poses", "trans")}
-            arrays["frame_rate"] = np.asarray(content[rate_name], np.float64)
-            betas = (
-                np.asarray(content["betas"], np.float64).ravel() if "betas" in content.files else np.empty(0)
-            )
-    except StopIteration:
+    content = read_arrays(path, f"Motion {path}", "Fetch it again.", _NAMES)
+    rate_name = next((name for name in _FRAME_RATE_NAMES if name in content), None)
+    if rate_name is None:
         raise BadInputError(
             f"Motion {path} needs a frame rate",
             f"none of {', '.join(_FRAME_RATE_NAMES)}",
             "Add mocap_framerate.",
-        ) from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInputError(
-            f"Motion {path} cannot be read as AMASS", str(error), "Fetch it again."
-        ) from error
+        )
+    for name in ("poses", "trans", *content):
+        if name not in content or content[name].dtype.kind not in "fiu":
+            found = f"{name} is missing or holds something else than numbers"
+            raise BadInputError(f"Motion {path} cannot be read as AMASS", found, "Fetch it again.")
+    arrays = {name: content[name].astype(np.float64) for name in ("poses", "trans")}
+    arrays["frame_rate"] = content[rate_name].astype(np.float64)
     _require_shapes(path, arrays)
+    betas = content.get("betas", np.empty(0)).astype(np.float64).ravel()
     return arrays | ({"betas": betas} if len(betas) >= 10 else {})
 
 
@@ -89,5 +88,5 @@ def _require_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
             f"shape {shifts.shape}",
             "Fetch it again.",
         )
-    if rate.size != 1 or not rate > 0:
+    if rate.size != 1 or not 0 < rate.item() < math.inf:
         raise BadInputError(f"Motion {path} needs a positive frame rate", f"{rate}", "Write the true one.")

@@ -10,6 +10,7 @@ from humanmesh.data.annotation import Annotation
 from humanmesh.data.readers.checks import DEFAULT_RULES, ReadReport, ReadRules
 from humanmesh.data.readers.coco import read_coco
 from humanmesh.errors import BadInputError
+from humanmesh.files.images import damage_told
 
 _NOT_BODY = (0, 2, 33, 56)
 """Background, bag, purse, wallet."""
@@ -29,8 +30,12 @@ def _with_mask(person: Annotation, mask: Path) -> Annotation:
 
 
 def read_person_mask(path: Path) -> np.ndarray:
-    """(H, W) bool: the person with clothes, without bags, purses and wallets."""
-    with Image.open(path) as labels:
+    """(H, W) bool: the person with clothes, without bags, purses and wallets.
+
+    Raises:
+        BadInputError: where the picture is damaged, or none of labels.
+    """
+    with damage_told(f"Labels {path}"), Image.open(path) as labels:
         if labels.mode not in {"L", "P"}:
             found = f"mode {labels.mode}"
             raise BadInputError(f"{path} should be a picture of labels", found, "Give an 8-bit grey PNG.")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from humanmesh.data.annotation import Annotation
 from humanmesh.errors import BadInputError
+from humanmesh.files.images import PHOTO_SUFFIXES, UNREADABLE
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ CHOICES: dict[str, str] = {
 """Records that are as they should be and are left out all the same; rules cannot refuse these."""
 
 _EXAMPLES_KEPT = 20
-_PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _stored_size(image: Path) -> tuple[int, int] | None:
     try:
         with Image.open(image) as photo:
             return photo.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None
 
 
@@ -229,4 +229,4 @@ def need_file(kind: str, path: Path, remedy: str) -> Path:
 
 def photos_in(folder: Path) -> set[Path]:
     """The photos right in a folder, by their suffix."""
-    return {path for path in folder.glob("*") if path.suffix.lower() in _PHOTO_SUFFIXES}
+    return {path for path in folder.glob("*") if path.suffix.lower() in PHOTO_SUFFIXES}

@@ -5,7 +5,6 @@ The rest pose is a T with splayed legs; y is up, x the person's left, z forward.
 """
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from humanmesh.data.motion import (
     retarget,
 )
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.arrays import read_arrays
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 
 METRES_PER_OFFSET_UNIT = 0.00082
@@ -60,13 +60,7 @@ def read_expmap_sources(path: Path, skeleton_json: Path) -> list[SourceMotion]:
     skeleton = read_expmap_skeleton(skeleton_json)
     if not path.is_file():
         raise MissingAssetError("motion file", path, "Give an .npz of exponential maps.")
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            clips = {clip: np.asarray(arrays[clip], np.float64) for clip in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInputError(
-            f"Motion {path} cannot be read as .npz", str(error), "Fetch the file again."
-        ) from error
+    clips = read_arrays(path, f"Motion {path}", "Fetch the file again.")
     return [_source(path, clip, values, skeleton) for clip, values in clips.items()]
 
 
@@ -94,13 +88,14 @@ def read_expmap_skeleton(path: Path) -> SourceSkeleton:
 
 def _source(path: Path, clip: str, array: np.ndarray, skeleton: SourceSkeleton) -> SourceMotion:
     source = f"{path}, clip {clip}"
-    if array.ndim != 2 or array.shape[1] != len(COLUMNS) or len(array) < 2:
+    is_table = array.ndim == 2 and array.shape[1] == len(COLUMNS) and len(array) >= 2
+    if not is_table or array.dtype.kind not in "fiu":
         raise BadInputError(
-            f"Motion {source} needs an array (frames, {len(COLUMNS)})",
-            f"shape {array.shape}",
+            f"Motion {source} needs numbers (frames, {len(COLUMNS)})",
+            f"shape {array.shape} of {array.dtype}",
             "Leave it out.",
         )
-    values = torch.from_numpy(array)
+    values = torch.from_numpy(array.astype(np.float64))
     require_finite(values, COLUMNS, source)
     if not values[0, 3:6].any():
         values = values[

@@ -1,7 +1,6 @@
 """What several data sets of photos share: arrays in .npz files, boxes of 200 pixels times a scale, millimetres."""
 
 import json
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from scipy.io.matlab import MatReadError
 
 from humanmesh.data.readers.checks import need_file
 from humanmesh.errors import BadInputError
+from humanmesh.files.arrays import read_arrays as read_all_arrays
 
 _LARGEST_IN_METRES = 50.0
 """No studio is larger, and no person in millimetres is smaller."""
@@ -68,11 +68,7 @@ def read_arrays(path: Path, needed: dict[str, tuple[int, ...]]) -> dict[str, np.
     """
     remedy = f"Give an .npz file with {', '.join(sorted(needed))}."
     need_file(".npz file", path, remedy)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInputError(f"{path} should be an .npz file of plain arrays", str(error), remedy) from error
+    arrays = read_all_arrays(path, f"Table {path}", remedy)
     for name, shape in needed.items():
         found = arrays[name].shape if name in arrays else None
         if found is None or found != (len(arrays["imgname"]), *shape):

@@ -90,8 +90,8 @@ export function fillTable(body, rows) {
 }
 
 /** What there is to say about the photo's camera. */
-export function cameraRows({ focalLength, principalPoint, width, height }) {
-  const diagonal = (2 * Math.atan(Math.hypot(width, height) / 2 / focalLength) * 180) / Math.PI;
+export function cameraRows({ focalLength, pixelAspect, principalPoint, width, height }) {
+  const diagonal = (2 * Math.atan(Math.hypot(width, height / pixelAspect) / 2 / focalLength) * 180) / Math.PI;
   return [
     ["Photo", `${width} × ${height} px`],
     ["Focal length", `${focalLength.toFixed(focalLength < 100 ? 1 : 0)} px`],

@@ -25,12 +25,12 @@ const AT_REST = { yaw: 0, pitch: 0, zoom: 1, panX: 0, panY: 0 };
 // The page's colours are those of the pictures that `humanmesh predict` draws: plain numbers, no colour management.
 ColorManagement.enabled = false;
 
-/** @typedef {{focalLength: number, principalPoint: [number, number], width: number, height: number, pitch: number}} PhotoCamera */
+/** @typedef {{focalLength: number, pixelAspect: number, principalPoint: [number, number], width: number, height: number, pitch: number}} PhotoCamera */
 
 export class Stage {
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {PhotoCamera} photoCamera pixels, and the radians by which it looks down.
+   * @param {PhotoCamera} photoCamera pixels, the focal length in y over that in x, and the radians by which it looks down.
    * @param {import("humanmesh/person.js").PersonView[]} people
    */
   constructor(canvas, photoCamera, people) {
@@ -106,10 +106,10 @@ export class Stage {
   /** Set the camera for the view. */
   aim() {
     const { clientWidth, clientHeight } = this.canvas;
-    const { focalLength, principalPoint } = this.photoCamera;
+    const { focalLength, pixelAspect, principalPoint } = this.photoCamera;
     const { left, top, scale } = this.photoPlace();
     const across = (2 * scale * focalLength) / clientWidth;
-    const up = (2 * scale * focalLength) / clientHeight;
+    const up = (2 * scale * focalLength * pixelAspect) / clientHeight;
     const right = 1 - (2 * (left + scale * principalPoint[0])) / clientWidth;
     const down = (2 * (top + scale * principalPoint[1])) / clientHeight - 1;
     const depth = (FAR + NEAR) / (NEAR - FAR);
@@ -243,13 +243,14 @@ export class Stage {
 /** The photo as a picture that stands behind the people, and the lines from its corners to the camera. */
 class Backdrop {
   constructor(camera, depth) {
-    const { focalLength, principalPoint, width, height } = camera;
-    const metres = depth / focalLength;
-    const left = -principalPoint[0] * metres;
-    const top = principalPoint[1] * metres;
-    const right = left + width * metres;
-    const bottom = top - height * metres;
-    this.plane = new Mesh(new PlaneGeometry(width * metres, height * metres), new MeshBasicMaterial({ visible: false }));
+    const { focalLength, pixelAspect, principalPoint, width, height } = camera;
+    const across = depth / focalLength; // metres a pixel
+    const up = across / pixelAspect;
+    const left = -principalPoint[0] * across;
+    const top = principalPoint[1] * up;
+    const right = left + width * across;
+    const bottom = top - height * up;
+    this.plane = new Mesh(new PlaneGeometry(width * across, height * up), new MeshBasicMaterial({ visible: false }));
     this.plane.position.set((left + right) / 2, (top + bottom) / 2, -depth);
     const corners = [[left, top], [right, top], [right, bottom], [left, bottom]].map(([x, y]) => [x, y, -depth]);
     const edges = corners.flatMap((corner, row) => [corner, corners[(row + 1) % 4], corner, [0, 0, 0]]);
