@@ -150,7 +150,7 @@ MODERN = TrainConfig(
         adversarial=0.25,
         heatmaps=3.0,
         seen_keypoints=40.0,
-        seen_depths=20.0,
+        seen_depths=40.0,
         shape_prior=0.05,
         knees=10.0,
     ),
