@@ -107,6 +107,12 @@ def test_the_photo_is_found_beside_the_result_or_above_it_if_its_size_is_right(p
         pages_of(folder / "one.npz", folder / "one.png")
 
 
+def test_the_photo_of_files_that_were_renamed_is_found(people, tmp_path):
+    people[0].save(tmp_path / "one_2.npz")  # as `humanmesh predict` calls the files of one.2.png
+    write_png(tmp_path / "one.2.png", torch.zeros(3, HEIGHT, WIDTH))
+    assert pages_of(tmp_path / "one_2.npz")[0].title == "one.2.png"
+
+
 def test_what_is_no_result_is_refused_with_words(people, tmp_path):
     with pytest.raises(MissingAssetError, match="No result"):
         pages_of(tmp_path / "nothing.npz")

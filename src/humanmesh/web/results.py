@@ -1,7 +1,9 @@
 """Results of `humanmesh predict`, read again to be looked at."""
 
+import itertools
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -337,12 +339,14 @@ def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_kno
 
     if sources.photo is not None:
         return read(sources.photo)
-    for folder in (result.parent, result.parent.parent):
-        for suffix in sorted(PHOTO_SUFFIXES):
-            try:
-                return read(folder / f"{result.stem}{suffix}")
-            except HumanMeshError:
-                continue
+    folders = (result.parent, result.parent.parent)
+    # The files of NAME.2.jpg are called NAME_2, because NAME.2 are those of the second person of NAME.jpg.
+    stems = dict.fromkeys((result.stem, re.sub(r"_(\d+)$", r".\1", result.stem)))
+    for folder, stem, suffix in itertools.product(folders, stems, sorted(PHOTO_SUFFIXES)):
+        try:
+            return read(folder / f"{stem}{suffix}")
+        except HumanMeshError:
+            continue
     return Photo(result.stem, size, None)
 
 
