@@ -2,7 +2,7 @@
 
     python tools/measure_fit.py PART.pt [--people 100] [--noise 0.03] [--weights FILE]
 
-PART.pt is a file that `humanmesh data synthesize --held-out` wrote; people are taken evenly from it.
+PART.pt is a file that `humanmesh data synthesize --benchmark --held-out` wrote; people are taken evenly from it.
 """
 
 import argparse

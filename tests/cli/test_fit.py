@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from humanmesh.cli.commands import SOME_FAILED, USER_ERROR, main
-from humanmesh.cli.fit import _batches
+from humanmesh.cli.fit import _tasks
+from humanmesh.cli.predict import held_together
 from humanmesh.files.body_models import load_body_data
 
 STANDING = {  # pixels in a photo of 200 x 300
@@ -138,8 +139,8 @@ def test_a_photo_without_people_and_one_without_keypoints_are_both_told(tmp_path
 
 
 def test_large_photos_are_not_held_together(photo, monkeypatch):
-    monkeypatch.setattr("humanmesh.cli.fit.BATCH_PIXELS", 130_000)  # two photos of 200 x 300
-    batches = list(_batches([(photo, [])] * 5, []))
+    monkeypatch.setattr("humanmesh.cli.predict.BATCH_PIXELS", 130_000)  # two photos of 200 x 300
+    batches = list(held_together(_tasks([(photo, [])] * 5, []), 16))
     assert [len(batch) for batch in batches] == [2, 2, 1]
 
 

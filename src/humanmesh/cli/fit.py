@@ -16,10 +16,10 @@ import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
 from humanmesh.cli.predict import (
-    BATCH_PIXELS,
     Failure,
     Job,
     Writer,
+    held_together,
     photos_in,
     suffixes_of,
     tell,
@@ -127,7 +127,7 @@ def run(arguments: Arguments) -> int:
     fitters = _Fitters(arguments)
     results: list[dict[str, Any]] = []
     with PatientBar("photos") as bar:
-        for batch in _batches(paired, failures):
+        for batch in held_together(_tasks(paired, failures), BATCH_PHOTOS):
             for task, people in zip(batch, fitters.fit(batch, failures), strict=True):
                 results.append(writer.write(task.job, task.pixels, people))
                 bar(len(results), len(paired))
@@ -329,15 +329,13 @@ def _is_of(record: "KeypointRecord | BrokenRecord", photo: Path) -> bool:
     return photo.name == name or (is_number and int(photo.stem) == int(record.image))
 
 
-def _batches(
+def _tasks(
     paired: "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]", failures: list[Failure]
-) -> Iterator[list[_Task]]:
-    """A few photos at a time; people and photos that cannot be used go to `failures`."""
+) -> Iterator[_Task]:
+    """Photos with their pixels and people; people and photos that cannot be used go to `failures`."""
     from humanmesh.files.images import read_photo
     from humanmesh.files.keypoints import BrokenRecord
 
-    batch: list[_Task] = []
-    held = 0
     names = unique_names([photo for photo, _ in paired])
     for name, (photo, records) in zip(names, paired, strict=True):
         failures += [Failure(photo, record.error) for record in records if isinstance(record, BrokenRecord)]
@@ -347,14 +345,7 @@ def _batches(
             failures.append(Failure(photo, error))
             continue
         usable = [record for record in records if not isinstance(record, BrokenRecord)]
-        size = pixels.shape[1] * pixels.shape[2]
-        if batch and (len(batch) == BATCH_PHOTOS or held + size > BATCH_PIXELS):
-            yield batch
-            batch, held = [], 0
-        batch.append(_Task(Job(photo, name, None), usable, pixels))
-        held += size
-    if batch:
-        yield batch
+        yield _Task(Job(photo, name, None), usable, pixels)
 
 
 def _read_mask(path: Path) -> "np.ndarray":

@@ -9,12 +9,11 @@ docs/outputs.md. A photo without a person gives no files and is no error.
 import itertools
 import json
 import math
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import tyro
 
@@ -153,7 +152,7 @@ def run(arguments: Arguments) -> int:
     jobs = _jobs(arguments)
     results: list[dict[str, Any]] = []
     failures: list[Failure] = []
-    batches = _batches(jobs, choice, failures)
+    batches = held_together(_ready(jobs, choice, failures), BATCH_PHOTOS)
     first = next(batches, None)  # a photo that is no good is told before time goes into loading the network
     if first is not None:
         writer = Writer(arguments, output_folder(arguments.out), suffixes)
@@ -259,13 +258,35 @@ def _load(arguments: Arguments) -> "Recoverer":
     return load(arguments.weights, arguments.body, arguments.device, arguments.precision, arguments.detector)
 
 
-def _batches(jobs: list[Job], choice: CameraChoice, failures: list[Failure]) -> Iterator[list[_Ready]]:
-    """Photos with their pixels, a few at a time; those that cannot be used go to `failures`."""
+@runtime_checkable
+class _WithPixels(Protocol):
+    @property
+    def pixels(self) -> "Tensor": ...
+
+
+_Photo = TypeVar("_Photo", bound=_WithPixels)
+
+
+def held_together(photos: Iterable[_Photo], most: int) -> Iterator[list[_Photo]]:
+    """Photos in order, `most` at a time or as many as have `BATCH_PIXELS`; one that alone has more is alone."""
+    batch: list[_Photo] = []
+    held = 0
+    for photo in photos:
+        size = photo.pixels.shape[1] * photo.pixels.shape[2]
+        if batch and (len(batch) == most or held + size > BATCH_PIXELS):
+            yield batch
+            batch, held = [], 0
+        batch.append(photo)
+        held += size
+    if batch:
+        yield batch
+
+
+def _ready(jobs: list[Job], choice: CameraChoice, failures: list[Failure]) -> Iterator[_Ready]:
+    """Photos with their pixels; those that cannot be used go to `failures`."""
     from humanmesh.files.images import read_photo
     from humanmesh.inference import checked_boxes
 
-    batch: list[_Ready] = []
-    held = 0
     for job in jobs:
         try:
             pixels = read_photo(job.path)
@@ -275,14 +296,7 @@ def _batches(jobs: list[Job], choice: CameraChoice, failures: list[Failure]) -> 
         except HumanMeshError as error:
             failures.append(Failure(job.path, error))
             continue
-        size = pixels.shape[1] * pixels.shape[2]
-        if batch and (len(batch) == BATCH_PHOTOS or held + size > BATCH_PIXELS):
-            yield batch
-            batch, held = [], 0
-        batch.append(_Ready(job, pixels, taken_by))
-        held += size
-    if batch:
-        yield batch
+        yield _Ready(job, pixels, taken_by)
 
 
 @dataclass(frozen=True)
@@ -356,10 +370,12 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
     A stem that ends as the files of a further person do, NAME.2, becomes NAME_2.
     """
+    from humanmesh.files.result_names import result_name
+
     names: dict[str, None] = {}
     for path in paths:
         numbers = itertools.count(2)
-        name = stem = re.sub(r"\.([1-9]\d*)$", r"_\1", path.stem)
+        name = stem = result_name(path.stem)
         while name in names:
             name = f"{stem}_{next(numbers)}"
         names[name] = None

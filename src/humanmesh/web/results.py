@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import re
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from humanmesh.files.body_models import BUNDLED_BODIES, load_body_data
 from humanmesh.files.clips import CLIP_FORMAT, read_clip
 from humanmesh.files.images import PHOTO_SUFFIXES, read_photo
 from humanmesh.files.meshes import PERSON_FORMAT
+from humanmesh.files.result_names import photo_stems
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 from humanmesh.inference import CropCamera, Person, PhotoCamera
 from humanmesh.render.overlay import PERSON_COLORS
@@ -340,9 +340,7 @@ def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_kno
     if sources.photo is not None:
         return read(sources.photo)
     folders = (result.parent, result.parent.parent)
-    # The files of NAME.2.jpg are called NAME_2, because NAME.2 are those of the second person of NAME.jpg.
-    stems = dict.fromkeys((result.stem, re.sub(r"_(\d+)$", r".\1", result.stem)))
-    for folder, stem, suffix in itertools.product(folders, stems, sorted(PHOTO_SUFFIXES)):
+    for folder, stem, suffix in itertools.product(folders, photo_stems(result.stem), sorted(PHOTO_SUFFIXES)):
         try:
             return read(folder / f"{stem}{suffix}")
         except HumanMeshError:

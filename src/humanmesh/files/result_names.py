@@ -1,0 +1,13 @@
+"""Names of result files: NAME are those of a photo NAME.jpg, NAME.2 those of its second person."""
+
+import re
+
+
+def result_name(photo: str) -> str:
+    """What the files of the photo of that stem are called: as it is, but NAME_2 for NAME.2, which is somebody's of NAME."""
+    return re.sub(r"\.([1-9]\d*)$", r"_\1", photo)
+
+
+def photo_stems(result: str) -> list[str]:
+    """Stems of photos whose files are called so, the likelier first."""
+    return list(dict.fromkeys((result, re.sub(r"_([1-9]\d*)$", r".\1", result))))
