@@ -4,6 +4,7 @@ import pickle
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -65,6 +66,13 @@ def made_body(vertices: int = 200, *, correctives: bool = True, seed: int = 0) -
         keypoint_regressors={"cocoplus19": keypoints / keypoints.sum(1, keepdim=True)},
         face_parts=torch.randint(len(SMPL_24), (2 * vertices,), generator=rng),
     )
+
+
+def at_most_four(data: BodyModelData) -> BodyModelData:
+    """The body with the joints that GLB can hold for each vertex."""
+    shares, joints = data.skinning_weights.topk(4, 1)
+    weights = torch.zeros_like(data.skinning_weights)
+    return replace(data, skinning_weights=weights.scatter_(1, joints, shares / shares.sum(1, keepdim=True)))
 
 
 def made_pose(

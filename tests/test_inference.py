@@ -1,6 +1,5 @@
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import SKELETONS, SMPL_24
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
 from humanmesh.files.body_models import load_body_data
-from humanmesh.files.checkpoints import save_checkpoint
 from humanmesh.files.detectors import FoundBoxes
 from humanmesh.files.meshes import WRITERS
 from humanmesh.geometry.cameras import CropPerspectiveCamera, PerspectiveCamera, PhotoCamera, lens_of
@@ -24,20 +22,6 @@ from humanmesh.network.finder import FoundPerson, PersonFinder
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 
 BOXES = [[20.0, 10.0, 90.0, 110.0], [60.0, 30.0, 150.0, 118.0]]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    """A network that has learned nothing: its answers are bodies all the same."""
-    config = RecoveryConfig()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_recovery(config, load_body_data("anny"))
-        for parameter in network.regressor.fc3.parameters():
-            parameter.data.normal_(0, 0.004)
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_checkpoint(path, config, network.state_dict())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -401,6 +385,16 @@ def test_bfloat16_gives_nearly_the_body_of_float32(model, weights, photo):
     distance = np.linalg.norm(near.keypoints_2d("coco17") - exact.keypoints_2d("coco17"), axis=1)
     assert 0 < distance.max() < 5
     assert near.vertices.dtype == np.float32
+
+
+def test_the_network_is_told_the_camera_in_float32_whatever_its_weights_are(weights, photo):
+    rounded = load(weights, device="cpu", precision="bfloat16")
+    rounded.network.lens_slope = 0.25
+    lenses = []
+    rounded.network.register_forward_pre_hook(lambda network, given: lenses.append(given[1]))
+    rounded.recover(photo, BOXES[:1], focal_length=150.0)
+    assert next(rounded.network.parameters()).dtype == torch.bfloat16
+    assert {values.dtype for values in vars(lenses[0]).values()} == {torch.float32}
 
 
 @pytest.mark.parametrize("has_bfloat16", [True, False])

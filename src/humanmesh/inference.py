@@ -178,7 +178,10 @@ class Person:
         if not least <= height <= most:
             found = f"{height:g} metres"
             raise BadInputError("Height", found, f"Give metres between {least} and {most}, such as 1.75.")
-        factor = height / self.measurements.height
+        return self.scaled(height / self.measurements.height)
+
+    def scaled(self, factor: float) -> "Person":
+        """The same picture of a body `factor` times as large, that many times as far away; pose and shape stay."""
         scale, translation = self.weak_camera.scale / factor, self.weak_camera.translation
         moved = (translation[0] * factor, translation[1] * factor)
         return replace(
@@ -544,8 +547,9 @@ class Recoverer:
         lens = CropLens(
             torch.where(known, photos.slope, own.slope),
             torch.where(known[:, None], photos.principal_point, own.principal_point),
+            torch.where(known, photos.deviation, own.deviation),
         )
-        return lens.to(next(self.network.parameters()))
+        return lens.to(photo_from_crop.to(self.device))  # in float32, whatever the weights are rounded to
 
     def _people(
         self,

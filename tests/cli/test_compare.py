@@ -44,6 +44,8 @@ def test_methods_can_be_chosen_and_what_is_left_out_is_said(folder, capsys):
     assert "| SMPLify | 2D joints |" in printed.out
     assert "HMR" not in printed.out
     assert printed.err == ""
+    assert main(["compare", "--data", str(folder / "people.pt"), "--methods", "vnect"]) == USER_ERROR
+    assert "vnect" in capsys.readouterr().err
 
 
 def test_the_forest_is_left_out_with_a_word_where_its_file_is_not_given(folder, capsys):
@@ -60,9 +62,11 @@ def test_the_forest_is_left_out_with_a_word_where_its_file_is_not_given(folder, 
         (["compare"], "Give --data, --lspet or --ccp."),
         (["compare", "--data", "people.pt", "--limit", "0"], "at least 1"),
         (["compare", "--data", "none.pt"], "should hold synthetic people"),
-        (["compare", "--data", "people.pt", "--methods", "vnect"], "vnect"),
         (["compare", "--data", "people.pt", "--forest", "none.npz"], "No forest at none.npz"),
-        (["compare", "--data", "people.pt", "--lifting", "people.pt"], "Lifter people.pt"),
+        (
+            ["compare", "--data", "people.pt", "--lifting", "people.pt", "--methods", "lifting"],
+            "Lifter people.pt",
+        ),
         (["train-forest", "--motion", "none.npz", "--out", "f.npz"], "No motion file"),
         (
             ["train-forest", "--motion", "motion.npz", "--out", "f.npz", "--trees", "0"],
@@ -81,4 +85,6 @@ def test_the_forest_is_left_out_with_a_word_where_its_file_is_not_given(folder, 
 def test_what_the_user_can_mend_is_one_sentence(folder, words, sentence, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     assert main(words) == USER_ERROR
-    assert sentence in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1

@@ -76,16 +76,16 @@ def test_points_in_space_need_no_photo(tmp_path):
 
 def test_each_file_of_a_folder_of_points_is_fitted_and_a_broken_one_told(tmp_path, capsys):
     data = load_body_data("anny")
-    points = (data.keypoint_regressors["lsp14"] @ data.template).tolist()
+    person_3d = {"keypoints": (data.keypoint_regressors["coco17"] @ data.template).tolist()}
     folder = tmp_path / "found"
     folder.mkdir()
-    for name in ("first.json", "second.json"):
-        written(folder, {"keypoints_3d": {"lsp14": points}}, name)
-    (folder / "third.json").write_text("{")
+    written(folder, [person_3d] * 2, "a.json")
+    written(folder, [person_3d], "a.2.json")
+    (folder / "b.json").write_text("{")
     code = fit("--keypoints-3d", folder, "--out", tmp_path / "out", "--format", "npz", "--no-overlay")
     assert code == SOME_FAILED
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["first.npz", "second.npz"]
-    assert "third.json" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.2.npz", "a.npz", "a_2.npz"]
+    assert "b.json" in capsys.readouterr().err
 
 
 def test_keypoint_files_go_by_name_so_photos_of_one_name_are_refused(tmp_path, photo, capsys):
@@ -109,6 +109,7 @@ def test_keypoint_files_go_by_name_so_photos_of_one_name_are_refused(tmp_path, p
         (["PHOTO", "--keypoints", "nowhere.json"], "No keypoint file at nowhere.json"),
         (["PHOTO", "--keypoints", "FILE", "--mask", "PHOTO", "--start", "mean"], "one for 2 people"),
         (["PHOTO", "--keypoints-3d", "FILE"], "some were given with --keypoints-3d"),
+        (["PHOTO", "--keypoints", "FILE", "--focal", "4.2", "--start", "mean"], "not millimetres"),
         (["--keypoints-3d", "FILE", "--upright"], "points in space say which way is down"),
     ],
 )
@@ -140,16 +141,17 @@ def test_a_photo_without_people_and_one_without_keypoints_are_both_told(tmp_path
 
 def test_large_photos_are_not_held_together(photo, monkeypatch):
     monkeypatch.setattr("humanmesh.cli.predict.BATCH_PIXELS", 130_000)  # two photos of 200 x 300
-    batches = list(held_together(_tasks([(photo, [])] * 5, []), 16))
+    batches = list(held_together(_tasks([(photo, [])] * 5, None, []), 16))
     assert [len(batch) for batch in batches] == [2, 2, 1]
 
 
-def test_a_folder_gives_each_photo_its_file(tmp_path, photo, capsys):
+@pytest.mark.parametrize("start", [[], ["--start", "mean"]])
+def test_a_folder_gives_each_photo_its_file_wherever_the_fit_starts(tmp_path, photo, capsys, start):
     folder = tmp_path / "found"
     folder.mkdir()
     written(folder, {"people": [{"pose_keypoints_2d": person()["keypoints"]}]}, "photo_keypoints.json")
     code = fit(
-        photo, "--keypoints", folder, "--start", "mean", "--out", tmp_path / "out",
+        photo, "--keypoints", folder, *start, "--out", tmp_path / "out",
         "--format", "none", "--no-overlay", "--json",
     )  # fmt: skip
     assert code == 0

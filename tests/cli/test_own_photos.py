@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from humanmesh.cli import main
+from humanmesh.files.assets import weights_path
+from humanmesh.files.checkpoints import load_checkpoint
 from photo_layouts import COCO, write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore::FutureWarning")
@@ -65,4 +68,27 @@ def test_motion_pack_train_evaluate(tmp_path, monkeypatch, capsys):
     assert main([*measure, "--weights", "run/weights.safetensors"]) == 0
     after = json.loads(capsys.readouterr().out)
     assert before["protocol"] == after["protocol"]
-    assert before != after
+    assert after["system"].startswith("weights.safetensors ")
+    trained, bundled = (
+        load_checkpoint(path) for path in ("run/weights.safetensors", weights_path("default"))
+    )
+    assert trained.notes["steps"] == "1"
+    assert not torch.equal(*(each.state["regressor.fc3.weight"] for each in (trained, bundled)))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--weights", "open"], "--weights as well"),
+        (["--unit", "mm"], "read as mm. If they are in m, give --unit m"),
+    ],
+)
+def test_predictions_that_cannot_be_measured_are_one_sentence(tmp_path, capsys, words, sentence):
+    own = write_own_photos(tmp_path / "own", 2)
+    metres = np.random.default_rng(0).random((2, 17, 3))
+    np.savez(tmp_path / "theirs.npz", joints_3d=metres, keypoint_set="coco17")
+    measure = ["evaluate", "--protocol", "coco-pck", "--data", str(own)]
+    assert main([*measure, "--predictions", str(tmp_path / "theirs.npz"), *words]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1

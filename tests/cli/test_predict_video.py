@@ -1,5 +1,7 @@
 import json
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -42,13 +44,15 @@ def run(*words: object) -> int:
     return main(["predict", *map(str, words)])
 
 
-def names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
 def test_a_film_gives_its_files_and_says_so(recoverer, film, tmp_path, capsys):
     assert run(film, "--out", tmp_path / "o") == 0
-    assert names_in(tmp_path / "o") == {"walk.glb", "walk.bvh", "walk.2.bvh", "walk.npz", "walk.overlay.mp4"}
+    assert set(os.listdir(tmp_path / "o")) == {
+        "walk.glb",
+        "walk.bvh",
+        "walk.2.bvh",
+        "walk.npz",
+        "walk.overlay.mp4",
+    }
     said = capsys.readouterr().out
     assert "2 people in 12 frames" in said
     assert "frames/s" in said
@@ -69,14 +73,21 @@ def test_a_film_of_nobody_is_no_error(recoverer, film, tmp_path, capsys):
     recoverer.actors = ()
     assert run(film, "--out", tmp_path / "o") == 0
     assert "no person found" in capsys.readouterr().out
-    assert names_in(tmp_path / "o") == {"walk.npz"}
+    assert set(os.listdir(tmp_path / "o")) == {"walk.npz"}
 
 
 def test_bones_and_formats_are_those_asked_for(recoverer, film, tmp_path):
     assert run(film, "--out", tmp_path / "o", "--clip-format", "BVH", "--no-overlay", "--rig", "mixamo") == 0
-    assert names_in(tmp_path / "o") == {"walk.bvh", "walk.2.bvh"}
+    assert set(os.listdir(tmp_path / "o")) == {"walk.bvh", "walk.2.bvh"}
     names = read_bvh(tmp_path / "o" / "walk.bvh")[0]
     assert not set(SMPL_24.joints) & set(names)
+
+
+def test_a_film_named_like_somebodys_file_of_another_film_does_not_overwrite_it(recoverer, film, tmp_path):
+    other = film.with_name("walk.2.mp4")
+    other.write_bytes(film.read_bytes())
+    assert run(film, other, "--out", tmp_path / "o", "--clip-format", "bvh", "--no-overlay") == 0
+    assert set(os.listdir(tmp_path / "o")) == {"walk.bvh", "walk.2.bvh", "walk_2.bvh", "walk_2.2.bvh"}
 
 
 def test_a_folder_of_frames_is_a_film_where_it_is_said_to_be(recoverer, tmp_path):
@@ -99,12 +110,12 @@ def test_interrupted_work_is_kept_and_resumed(recoverer, film, tmp_path, monkeyp
 
     recoverer.recover_pixels = interrupted
     assert run(film, "--out", tmp_path / "o") == 130
-    assert names_in(tmp_path / "o") == {"walk.partial.npz"}
+    assert set(os.listdir(tmp_path / "o")) == {"walk.partial.npz"}
     recoverer.recover_pixels = honest
     recoverer.looks.clear()
     assert run(film, "--out", tmp_path / "o", "--resume", "--no-overlay") == 0
     assert recoverer.looks == [7, 8, 9, 10, 11]
-    assert "walk.partial.npz" not in names_in(tmp_path / "o")
+    assert "walk.partial.npz" not in os.listdir(tmp_path / "o")
     clip = read_clip(tmp_path / "o" / "walk.npz", recoverer.body.data)
     assert [len(person.scores) for person in clip.people] == [FRAMES, FRAMES]
 
@@ -123,7 +134,7 @@ def test_one_bad_film_of_two_is_told_and_the_other_is_done(recoverer, film, tmp_
     (tmp_path / "bad.mp4").write_text("no film")
     assert run(tmp_path / "bad.mp4", film, "--out", tmp_path / "o", "--no-overlay") == 1
     assert "bad.mp4" in capsys.readouterr().err
-    assert "walk.npz" in names_in(tmp_path / "o")
+    assert "walk.npz" in os.listdir(tmp_path / "o")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +158,9 @@ def test_what_cannot_be_done_is_told_in_one_sentence(
 ):
     monkeypatch.chdir(tmp_path)
     assert run(*words, "--out", tmp_path / "o") == 2
-    assert reason in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert reason in said
+    assert said.count("\n") == 1
 
 
 def test_of_a_film_so_many_people_are_kept_as_are_asked_for(recoverer, film, tmp_path):
@@ -155,12 +168,15 @@ def test_of_a_film_so_many_people_are_kept_as_are_asked_for(recoverer, film, tmp
     assert len(read_clip(tmp_path / "o" / "walk.npz", recoverer.body.data).people) == 1
 
 
-def test_the_detector_is_handed_on_for_films(recoverer, film, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(inference, "load", lambda *given: asked.append(given) or recoverer)
-    words = ["--no-overlay", "--clip-format", "none", "--detector", "rt-detr"]
+def test_the_detector_and_the_focal_length_are_handed_on_for_films(recoverer, film, tmp_path, monkeypatch):
+    load = Mock(return_value=recoverer)
+    look = Mock(wraps=recoverer.recover_pixels)
+    monkeypatch.setattr(inference, "load", load)
+    monkeypatch.setattr(recoverer, "recover_pixels", look)
+    words = ["--no-overlay", "--clip-format", "none", "--detector", "rt-detr", "--focal", 150]
     assert run(film, "--out", tmp_path / "o", *words) == 0
-    assert asked[0][-1] == "rt-detr"
+    assert load.call_args.args[-1] == "rt-detr"
+    assert {call.args[2] for call in look.call_args_list} == {150.0}
 
 
 def test_a_page_reads_the_film_once_more(recoverer, film, tmp_path, monkeypatch):
@@ -169,7 +185,7 @@ def test_a_page_reads_the_film_once_more(recoverer, film, tmp_path, monkeypatch)
     monkeypatch.setattr("humanmesh.web.page.measure", lambda *_: None)  # the made body is too thin for it
     monkeypatch.setattr(VideoFile, "frames", lambda footage: readings.append(footage) or honest(footage))
     assert run(film, "--out", tmp_path / "o", "--no-overlay", "--clip-format", "none", "--html") == 0
-    assert names_in(tmp_path / "o") == {"walk.html"}
+    assert set(os.listdir(tmp_path / "o")) == {"walk.html"}
     assert len(readings) == 2
 
 

@@ -1,4 +1,4 @@
-"""`humanmesh render`, as a user runs it, on made people."""
+"""`humanmesh render`, as a user runs it, on made people; and what `humanmesh view` refuses as it does."""
 
 import math
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from humanmesh.cli.commands import main
+from humanmesh.cli.commands import USER_ERROR, main
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.images import bytes_of_pixels, read_photo
 from humanmesh.render.overlay import draw_people
@@ -91,16 +91,19 @@ def test_without_its_photo_a_person_stands_on_plain_ground(folder):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["missing.npz"], "missing.npz"),
-        (["park.npz", "--out", "a.bmp"], "bmp"),
-        (["park.npz", "--view", "turntable", "--out", "a.webm"], "apng, gif, mp4, png"),
-        (["park.png"], "no NPZ file"),
-        (["park.npz", "--size", "5"], "from 32 to 4096"),
-        (["park.npz", "forest.npz"], "2 photos"),
-        (["broken.npz"], "no whole NPZ"),
-        (["clip.npz"], "that of a film"),
-        ([], "none were given"),
-        (["empty"], "Folder empty: no result in it"),
+        (["render", "missing.npz"], "missing.npz"),
+        (["render", "park.npz", "--out", "a.bmp"], "bmp"),
+        (["render", "park.npz", "--view", "turntable", "--out", "a.webm"], "apng, gif, mp4, png"),
+        (["render", "park.png"], "no NPZ file"),
+        (["render", "park.npz", "--size", "5"], "from 32 to 4096"),
+        (["render", "park.npz", "forest.npz"], "2 photos"),
+        (["render", "broken.npz"], "no whole NPZ"),
+        (["render", "clip.npz"], "that of a film"),
+        (["render"], "none were given"),
+        (["render", "empty"], "Folder empty: no result in it"),
+        (["render", "park.npz", "--photo", "small.png"], "it has 50 x 40 pixels, the result's had 320 x 240"),
+        (["view", "park.npz", "--photo", "small.png"], "it has 50 x 40 pixels, the result's had 320 x 240"),
+        (["view", "people", "--out", "page.html"], "one page for 2 results"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_a_sentence(words, reason, folder, people, capsys, monkeypatch):
@@ -109,6 +112,13 @@ def test_what_cannot_be_drawn_is_told_in_a_sentence(words, reason, folder, peopl
     (folder / "broken.npz").write_bytes((folder / "park.npz").read_bytes()[:500])
     np.savez(folder / "clip.npz", format=np.array("humanmesh-clip-1"))
     (folder / "empty").mkdir()
-    assert render(*words) == 2
-    assert reason in capsys.readouterr().err
+    (folder / "people").mkdir()
+    for name in ("park", "forest"):
+        people[0].save(folder / "people" / f"{name}.npz")
+    Image.new("RGB", (50, 40)).save(folder / "small.png")
+    assert main(words) == USER_ERROR
+    said = capsys.readouterr().err
+    assert reason in said
+    assert said.count("\n") == 1
     assert not list(folder.glob("render.png"))
+    assert not list(folder.glob("*.html"))

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from humanmesh.cli import main
 from humanmesh.data.shards import write_shards
 from humanmesh.files.body_models import write_body
 from humanmesh.files.checkpoints import load_checkpoint
+from humanmesh.training.stopping import Stopped
 from made_body import made_body
 from made_samples import made_sample
 
@@ -52,9 +54,14 @@ def test_a_run_writes_weights_that_load_and_says_how_good_they_are(files, capsys
     assert (files / "run" / "predictions.png").is_file()
     assert "mine_held_out/pck@0.1" in json.loads(capsys.readouterr().out)
 
-    assert main(words(files, *unpaired)) == 2
-    assert "Give --resume" in capsys.readouterr().err
-    assert main(words(files, "--mode", "no-prior", "--resume", "--steps", "2")) == 0
+    for more, expected in (
+        (unpaired, "Give --resume"),
+        (["--mode", "no-prior", "--resume", "--steps", "2"], "mode was 'unpaired' when the run was started"),
+        ([*unpaired, "--resume"], "1 steps in .* are done, and steps 1 asked for. Give a larger --steps"),
+    ):
+        assert main(words(files, *more)) == 2
+        assert re.search(expected, capsys.readouterr().err)
+    assert main(words(files, *unpaired, "--resume", "--steps", "2")) == 0
 
 
 def test_a_profile_says_where_the_time_goes_and_leaves_no_run(files, capsys):
@@ -104,6 +111,10 @@ def test_a_killed_run_loses_at_most_its_interval_and_goes_on(files):
         (["--mode", "no-prior", "--devices", "0", "--device", "cpu"], "Training on 'cpu': "),
         (["--mode", "no-prior", "--streams", "far", "nowhere-{0..1}.tar"], "--shares"),
         (["--mode", "no-prior", "--streams", "far_held_out", "nowhere.tar"], "Only files can be held out"),
+        (
+            ["--mode", "no-prior", "--streams", "far", "nowhere.tar", "--shares", "mine", "1", "far", "99"],
+            "data set mine: its share of a batch of 2 comes to no sample",
+        ),
     ],
 )
 def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(files, capsys, more, expected):
@@ -111,6 +122,28 @@ def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(files, capsys, mor
     message = capsys.readouterr().err
     assert expected in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("is_launched", [True, False])
+def test_a_process_whose_error_the_first_may_not_meet_says_it_itself(files, capsys, monkeypatch, is_launched):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: is_launched)
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: 1)
+    assert main(words(files, "--mode", "paired")) == 2
+    assert capsys.readouterr().err.startswith("humanmesh (process 1): mode paired") is is_launched
+
+
+@pytest.mark.parametrize(
+    ("rank", "code", "said"), [("0", 130, "humanmesh: stopped at step 3\n"), ("1", 0, "")]
+)
+def test_a_stopped_training_is_told_by_the_first_process(files, capsys, monkeypatch, rank, code, said):
+    def stop(*_: object) -> None:
+        raise Stopped("stopped at step 3")
+
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr("humanmesh.training.session.train", stop)
+    assert main(words(files, "--mode", "no-prior")) == code
+    assert capsys.readouterr().err == said
 
 
 def test_a_folder_without_shards_is_named(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """Augmentation moves picture, 2D and 3D labels alike."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -37,6 +37,25 @@ def test_the_same_generator_gives_the_same_batch():
     first, second = (augment(batch(), AugmentationConfig(), 32, generator(3)) for _ in range(2))
     torch.testing.assert_close(first.images, second.images)
     torch.testing.assert_close(first.keypoints_2d, second.keypoints_2d)
+
+
+@pytest.mark.parametrize(
+    ("setting", "moves"),
+    [
+        ({"color": 0.3}, False), ({"blur_share": 1.0}, False), ({"occlusion_share": 1.0}, False),
+        ({"scale": 0.2}, True), ({"shift": 0.06}, True), ({"extreme_crop_share": 1.0}, True),
+        ({"rotation_share": 1.0}, True), ({"any_rotation_share": 1.0}, True),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_each_setting_changes_every_picture_by_chance_and_moves_labels_if_it_moves_people(setting, moves):
+    plain = augment(batch(), NO_AUGMENTATION, 32, generator())
+    one, other = (
+        augment(batch(), replace(NO_AUGMENTATION, **setting), 32, generator(seed)) for seed in (0, 1)
+    )
+    assert (one.images != plain.images).flatten(1).any(1).all()
+    assert (one.keypoints_2d != plain.keypoints_2d).flatten(1).any(1).tolist() == [moves] * 6
+    assert not torch.equal(one.images, other.images)
 
 
 def test_a_keypoint_stays_on_what_it_marks():
@@ -106,6 +125,10 @@ def test_pictures_stay_in_range():
     assert 0 <= moved.images.min() <= moved.images.max() <= 1
 
 
-def test_a_share_outside_zero_to_one_is_refused():
-    with pytest.raises(ValueError, match="mirror_share"):
-        AugmentationConfig(mirror_share=1.5)
+@pytest.mark.parametrize("value", [-0.1, 1.5])
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(AugmentationConfig) if field.name.endswith("_share")]
+)
+def test_a_share_outside_zero_to_one_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"^{name} is a share"):
+        AugmentationConfig(**{name: value})

@@ -1,5 +1,8 @@
 """Packing: people stay where their photo shows them, hold-outs keep recordings whole, faults are counted."""
 
+import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +12,19 @@ import torch
 from PIL import Image
 
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
+from humanmesh.cli import main
 from humanmesh.data.annotation import Annotation
 from humanmesh.data.packing import PackJob, divide, in_mixed_order, pack, synthetic_people
-from humanmesh.data.readers import ReadRules
+from humanmesh.data.readers import READERS, ReadRules
 from humanmesh.data.shards import ShardSource, data_sets_in
 from humanmesh.data.splits import LSPET_HOLD_OUT, split
 from humanmesh.data.synthetic import SyntheticConfig
 from humanmesh.data.synthetic_painting import PaintConfig
 from humanmesh.data.synthetic_recipe import SynthesisJob, assets_of, drawn_parts, run, samples_of
 from humanmesh.errors import BadInputError
+from humanmesh.evaluation.cases import case_of
 from humanmesh.files.body_models import load_body_data
+from humanmesh.files.images import read_photo
 from photo_layouts import COCO, copy_lspet_rows, write_json
 
 JOB = PackJob("coco", Path("mine.json"), Path("out"), "mine")
@@ -98,6 +104,37 @@ def test_a_damaged_photo_is_counted_or_refused(tmp_path):
     assert str(photo) in packed.report.examples["unreadable photo"][0]
     with pytest.raises(BadInputError, match=r"unreadable photo: .*1\.png"):
         pack(replace(job, rules=ReadRules.strict()), told([]))
+
+
+GREY_16_BIT = Image.fromarray(np.full((150, 200), 51400, np.uint16))
+BLACK_UNDER_GLASS = Image.new("RGBA", (200, 150), (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(("photo", "seen"), [(GREY_16_BIT, 200), (BLACK_UNDER_GLASS, 255)])
+def test_people_are_packed_and_measured_in_the_colours_that_predict_sees(photo, seen, tmp_path):
+    job = marked_photos(tmp_path, 1)
+    photo.save(tmp_path / "0.png")
+    pack(job, told([]))
+    assert (ShardSource("mine", data_sets_in(job.out)["mine"])[0].image == seen).all()
+    measured = case_of(READERS["coco"](job.path)[0]).load_pixels()
+    assert torch.equal(measured, read_photo(tmp_path / "0.png"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere refuse such names")
+def test_a_photo_whose_name_is_no_utf_8_is_packed_and_a_damaged_one_is_named(tmp_path, capsys):
+    job = marked_photos(tmp_path)
+    text = job.path.read_text()
+    for number in range(4):
+        name = os.fsdecode(f"{number}müller.png".encode("latin-1"))
+        (tmp_path / f"{number}.png").rename(tmp_path / name)
+        text = text.replace(f'"{number}.png"', json.dumps(name))
+    (tmp_path / name).write_bytes(b"")
+    job.path.write_text(text)
+    words = ["data", "pack", "coco", str(job.path), "--images", str(tmp_path), "--out", str(job.out)]
+    assert main([*words, "--hold-out", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "coco: 6 people" in said
+    assert r"3m\udcfcller.png: the file is empty" in said
 
 
 def test_a_person_whose_joints_lie_on_one_point_is_counted(tmp_path):

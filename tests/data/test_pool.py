@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from humanmesh.data.pool import read_pool
+from humanmesh.body.skeletons import SMPL_24
+from humanmesh.data.pool import BodyPool, read_pool
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.geometry.rotations import axis_angle_to_matrix
 
 POSES = np.arange(4 * 72, dtype=np.float32).reshape(4, 72) / 1000
 CLIPS = np.array([0, 0, 0, 1])
@@ -23,6 +25,22 @@ def test_poses_are_drawn_as_their_weights_say(tmp_path):
     angle = torch.linalg.vector_norm(torch.from_numpy(POSES[1, :3]))
     drawn = torch.acos((rotations[:, 0].diagonal(dim1=1, dim2=2).sum(1) - 1) / 2)
     assert ((drawn - angle).abs() > 1e-3).all()  # the pose of weight 0 never comes
+
+
+def test_half_of_the_bodies_are_mirrored_and_shapes_are_standard_normal():
+    left, right = SMPL_24.index["left_knee"], SMPL_24.index["right_knee"]
+    pose, in_mirror = torch.zeros(2, 24, 3)
+    pose[left] = torch.tensor([1.0, 0.3, -0.2])
+    in_mirror[right] = torch.tensor([1.0, -0.3, 0.2])
+    rotations, shapes = BodyPool(pose.reshape(1, 72), torch.ones(1)).sample(
+        4000, torch.Generator().manual_seed(0)
+    )
+    is_mirrored = (rotations[:, left] == torch.eye(3)).flatten(1).all(1)
+    expected = axis_angle_to_matrix(torch.where(is_mirrored[:, None, None], in_mirror, pose))
+    torch.testing.assert_close(rotations, expected)
+    assert float(is_mirrored.float().mean()) == pytest.approx(0.5, abs=0.03)
+    assert float(shapes.mean()) == pytest.approx(0, abs=0.02)
+    assert float(shapes.std()) == pytest.approx(1, abs=0.02)
 
 
 def test_without_weights_a_clip_counts_by_the_root_of_its_length(tmp_path):

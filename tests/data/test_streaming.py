@@ -1,6 +1,9 @@
 """Streams: every sample once a round, readers that share, and failures that say which tar."""
 
 import gzip
+import importlib
+import signal
+import subprocess
 import tarfile
 from itertools import islice, pairwise
 from pathlib import Path
@@ -116,10 +119,19 @@ def test_a_command_that_fails_after_its_last_byte_is_named(tars):
         list(read_stream(f"pipe:cat {tars[0]}; exit 7"))
 
 
-def test_a_stream_may_be_left_at_any_moment(tars):
+def test_a_stream_may_be_left_at_any_moment_and_its_command_ends(tars, monkeypatch):
+    started = []
+
+    def kept(*words: object, **options: object) -> subprocess.Popen:
+        started.append(subprocess.Popen(*words, **options))
+        return started[-1]
+
+    # A function of the package has the module's name.
+    monkeypatch.setattr(importlib.import_module("webdataset.gopen"), "Popen", kept)
     stream = StreamSource("far", (f"pipe:cat {tars[0]}; exec sleep 60",), buffer=1).samples(0)
     next(stream)
     stream.close()
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
 def test_a_record_of_other_files_is_named(tmp_path):

@@ -1,7 +1,9 @@
 """Figures of tiny data sets in the official layouts, each worked out by hand."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,11 +26,12 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import COCOPLUS_19, LSP_14
 from humanmesh.data.readers import ReadReport
 from humanmesh.errors import BadInputError
+from humanmesh.evaluation import benchmark
 from humanmesh.evaluation.benchmark import evaluate, some_of
-from humanmesh.evaluation.cases import Truth3D, load_cases
+from humanmesh.evaluation.cases import Case, Truth3D, load_cases
 from humanmesh.evaluation.measuring import TruthBodies
-from humanmesh.evaluation.predictions import FilePredictor, PredictionFile, read_predictions
-from humanmesh.evaluation.protocols import PROTOCOLS, protocol_by_name
+from humanmesh.evaluation.predictions import FilePrediction, FilePredictor, PredictionFile, read_predictions
+from humanmesh.evaluation.protocols import PROTOCOLS, Protocol, protocol_by_name
 from humanmesh.evaluation.results import Result, action_means, by_quantity
 from humanmesh.evaluation.tables import markdown_table, rows_of, text_table
 from made_body import made_body
@@ -189,23 +192,42 @@ def test_actions_are_means_of_sequences_and_not_of_frames():
     assert means == {"walk": pytest.approx((20 + 90) / 2)}
 
 
-def test_an_interrupted_run_goes_on_and_ends_alike(tmp_path):
-    data = write_lspet_hold_out(tmp_path / "lspet")
-    people = cases_of("lspet-pck", data)
+class Stoppable(FilePredictor):
+    """Remembers whom it was asked for; the user interrupts it at one of them."""
+
+    def __init__(self, file: PredictionFile, people: list[Case], stop_at: str = "") -> None:
+        super().__init__("theirs", file, people)
+        self.stop_at = stop_at
+        self.asked: list[str] = []
+
+    def predict(self, cases: Sequence[Case], protocol: Protocol) -> FilePrediction:
+        self.asked += [case.record for case in cases]
+        if self.stop_at in self.asked:
+            raise KeyboardInterrupt
+        return super().predict(cases, protocol)
+
+
+def test_an_interrupted_run_goes_on_and_ends_alike(tmp_path, monkeypatch):
+    people = cases_of("lspet-pck", write_lspet_hold_out(tmp_path / "lspet"))
     file = read_predictions(lspet_predictions(tmp_path, record=["im08001", "im08002"]))
-    predictor = FilePredictor("theirs", file, people)
-    protocol, bodies = PROTOCOLS["lspet-pck"], TruthBodies({})
-    kept = tmp_path / "kept.pt"
-    whole = evaluate(people, predictor, protocol, bodies, resume=kept)
-    seen: list[int] = []
-    again = evaluate(people, predictor, protocol, bodies, resume=kept, advance=seen.append)
-    assert seen == [3]
-    assert again.as_json() == whole.as_json()
+
+    def run(predictor: FilePredictor, resume: Path | None = tmp_path / "kept.pt") -> Result:
+        return evaluate(people, predictor, PROTOCOLS["lspet-pck"], TruthBodies({}), resume=resume)
+
+    whole = run(Stoppable(file, people), resume=None)
+    monkeypatch.setattr(benchmark, "_BATCH", 1)
+    monkeypatch.setattr(benchmark, "_SAVE_SECONDS", -1)
+    with pytest.raises(KeyboardInterrupt):
+        run(Stoppable(file, people, stop_at="im08003"))
+    for left in (["im08003"], []):
+        again = Stoppable(file, people)
+        assert run(again).as_json() == whole.as_json()
+        assert again.asked == left
     with pytest.raises(BadInputError, match="another system"):
-        evaluate(people, FilePredictor("others", file, people), protocol, bodies, resume=kept)
-    kept.write_bytes(b"nothing")
+        run(FilePredictor("others", file, people))
+    (tmp_path / "kept.pt").write_bytes(b"nothing")
     with pytest.raises(BadInputError, match="cannot be read"):
-        evaluate(people, predictor, protocol, bodies, resume=kept)
+        run(again)
 
 
 def lspet_result(folder, limit: int | None = None) -> Result:

@@ -30,13 +30,14 @@ from humanmesh.evaluation.predictors import NetworkPredictor
 from humanmesh.evaluation.protocols import PROTOCOLS
 from humanmesh.evaluation.report import Report, html_page, write_report
 from humanmesh.evaluation.results import by_share, person_errors
+from humanmesh.files.body_models import write_body
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.network.encoder import EncoderOutput
 from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.network.regressor import Estimate
 from humanmesh.render.rasterizer import rasterize
 from made_body import made_body
-from photo_layouts import COCO, LSP, points
+from photo_layouts import COCO, LSP, points, write_pw3d
 
 SCALE, OFFSET = 0.8, (0.1, -0.05)
 
@@ -139,6 +140,18 @@ def test_a_photo_that_is_cut_off_goes_on_with_its_last_line(side, axis):
     )
 
 
+def test_a_network_sees_grey_where_a_person_is_covered(tmp_path):
+    network = constant()
+    (case, *_) = cases_of("lspet-pck", write_lspet_hold_out(tmp_path))
+    dark = replace(case, load_pixels=lambda: torch.zeros(3, 120, 100))
+    for share in (0.0, 0.5):
+        HidingPredictor("covered", network, "covered", share).predict([dark], PROTOCOLS["lspet-pck"])
+    open_crop, covered_crop = network.network.seen
+    box_in_crop = 39 * 26 / (1.25 * 39) ** 2
+    assert open_crop.max() == 0
+    assert float(covered_crop.mean()) == pytest.approx(0.5 * 0.5 * box_in_crop, rel=0.05)
+
+
 def test_a_cut_box_makes_a_smaller_crop(tmp_path):
     network = constant()
     (case, *_) = cases_of("lspet-pck", write_lspet_hold_out(tmp_path))
@@ -191,6 +204,27 @@ def test_the_command_measures_a_file_and_prints_json(tmp_path: Path, capsys):
     assert said["system"].startswith("theirs.npz ")
     assert (tmp_path / "report" / "report.html").is_file()
     assert json.loads((tmp_path / "report" / "result.json").read_text()) == said
+
+
+def test_people_of_3dpw_are_measured_on_the_body_of_their_gender(tmp_path: Path, capsys):
+    data = write_pw3d(tmp_path / "pw3d").parents[1]
+    made = made_body()
+    neutral = replace(made, keypoint_regressors={"h36m17": made.joint_regressor[:17]})
+    female = replace(neutral, template=1.2 * neutral.template)
+    (tmp_path / "smpl").mkdir()
+    for name, body in (("own", neutral), ("smpl/SMPL_MALE.npz", neutral), ("smpl/SMPL_FEMALE.npz", female)):
+        write_body(body, tmp_path / name)
+    (woman,) = cases_of("3dpw", data)
+    shape = torch.from_numpy(woman.body.shape)[None]
+    right = BodyModel(female)(torch.from_numpy(woman.body.pose)[None], shape).vertices
+    guess = write_predictions(tmp_path / "theirs.npz", vertices=right)
+    words = ["evaluate", "--protocol", "3dpw", "--data", str(data), "--predictions", str(guess)]
+    words += ["--body", str(tmp_path / "own"), "--json"]
+    assert main([*words, "--truth-bodies", str(tmp_path / "smpl")]) == 0
+    figures = {figure["name"]: figure["value"] for figure in json.loads(capsys.readouterr().out)["figures"]}
+    assert (figures["MPJPE"], figures["PVE"]) == pytest.approx((0, 0), abs=0.1)
+    assert main(words) == 2
+    assert "female people, and no body for them. Give --truth-bodies" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

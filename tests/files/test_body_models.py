@@ -51,13 +51,6 @@ def test_a_body_of_many_vertices_keeps_its_face_rows(tmp_path):
     assert read_body(tmp_path / "body.safetensors").faces.tolist() == [[0, 39_999, 33_000]]
 
 
-def test_the_free_body_is_bundled():
-    data = load_body_data("anny")
-    assert data.template.shape == (6890, 3)
-    assert data.faces.shape == (13776, 3)
-    assert data.shape_directions.shape == (6890, 3, 10)
-
-
 def test_a_missing_file_is_an_error_that_names_it_and_the_free_body(tmp_path):
     with pytest.raises(MissingAssetError, match=r'nowhere\.pkl.*"anny"'):
         load_body_data(tmp_path / "nowhere.pkl")

@@ -5,13 +5,14 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.cli.commands import USER_ERROR, main
 from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.clips import CLIP_FORMAT, Clip, ClipPerson, arrays_of, read_clip
 from humanmesh.files.sightings import SeenFrame, SeenPerson, read_sightings, write_sightings
 from humanmesh.files.videos import VideoFile, video_writer
+from made_bodies import at_most_four
 from mesh_files import Glb, khronos_report, read_bvh
 
 Y_UP = np.array([1, -1, -1])
@@ -39,13 +40,6 @@ def made_person(identity: int, first_frame: int, frames: int) -> ClipPerson:
         ),
         scores=scores,
     )
-
-
-def at_most_four(data: BodyModelData) -> BodyModelData:
-    """The body with the joints that GLB can hold for each vertex."""
-    shares, joints = data.skinning_weights.topk(4, 1)
-    weights = torch.zeros_like(data.skinning_weights)
-    return replace(data, skinning_weights=weights.scatter_(1, joints, shares / shares.sum(1, keepdim=True)))
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +126,10 @@ def test_bones_carry_the_names_that_are_asked_for(clip, tmp_path):
     assert Glb(tmp_path / "c.glb").document["nodes"][3]["name"] == "bone_3"
 
 
-def test_npz_comes_back_as_the_same_clip(clip, tmp_path):
-    clip.save(tmp_path / "c.npz")
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_npz_comes_back_as_the_same_clip(clip, tmp_path, precision):
+    arrays = {name: v.astype(precision) if v.dtype.kind == "f" else v for name, v in arrays_of(clip).items()}
+    np.savez(tmp_path / "c.npz", **arrays)
     again = read_clip(tmp_path / "c.npz", clip.body)
     assert again.size == clip.size
     for ours, theirs in zip(clip.people, again.people, strict=True):
@@ -141,6 +137,7 @@ def test_npz_comes_back_as_the_same_clip(clip, tmp_path):
         np.testing.assert_allclose(theirs.rotations, ours.rotations, atol=1e-5)
         np.testing.assert_allclose(theirs.translation, ours.translation)
         np.testing.assert_allclose(theirs.scores, ours.scores)
+        np.testing.assert_allclose(again.joints(theirs), clip.joints(ours), atol=1e-5)
 
 
 def test_npz_poses_smpls_way_and_is_zero_where_nobody_is(clip):
@@ -178,6 +175,30 @@ def test_what_is_no_clip_of_this_body_is_refused(clip, tmp_path):
     (tmp_path / "y.npz").write_bytes(b"no zip")
     with pytest.raises(BadInputError, match="cannot be read"):
         read_clip(tmp_path / "y.npz", clip.body)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("body", None, "made with the body 'None'"),
+        ("photo_size", None, "'photo_size' is missing"),
+        ("times", np.zeros((2, FRAMES)), "'times' is missing or of a wrong shape"),
+        ("identities", np.array(["one", "two"]), "'identities' is missing or of a wrong shape"),
+        ("poses", np.zeros((2, FRAMES, 71)), "'poses' is missing or of a wrong shape"),
+        ("trans", np.zeros((2, FRAMES + 1, 3)), "'trans' is missing or of a wrong shape"),
+        ("betas", np.full((2, 10), np.nan), "'betas' holds what is no number"),
+        ("focal_length", np.array(0.0), "its camera has no size"),
+        ("present", np.arange(2)[:, None] * np.ones(FRAMES), "person 1 is in no frames"),
+        ("present", np.ones((2, 1)) * (np.arange(FRAMES) != 3), "person 1 is in no frames that follow"),
+    ],
+)
+def test_view_tells_in_one_sentence_what_is_wrong_with_a_clip(clip, tmp_path, capsys, name, value, sentence):
+    arrays = arrays_of(clip) | {name: value}
+    np.savez(tmp_path / "c.npz", **{name: value for name, value in arrays.items() if value is not None})
+    assert main(["view", str(tmp_path / "c.npz")]) == USER_ERROR
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
 
 
 def test_a_clip_of_nobody_writes_its_numbers_and_no_bodies(clip, tmp_path):

@@ -11,12 +11,15 @@ from PIL.TiffImagePlugin import IFDRational
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 from humanmesh.files.images import (
     LARGEST_AREA,
+    PhotoHead,
     bytes_of_pixels,
     focal_length_of_image,
     pixels_of_array,
     pixels_of_image,
     read_focal_length,
+    read_head,
     read_photo,
+    read_stored,
     write_png,
 )
 
@@ -75,6 +78,20 @@ def test_photo_is_turned_by_its_exif_tag(orientation, picture, tmp_path):
     stored = np.ascontiguousarray(STORED[orientation](picture))
     Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(bytes_of_pixels(read_photo(tmp_path / "a.png")), picture)
+
+
+@pytest.mark.parametrize(
+    ("file", "orientation", "is_turned"),
+    [("a.png", 6, True), ("a.png", 1, False), ("a.png", 0, False), ("a.tiff", 6, False)],
+    ids=["turned", "upright", "unknown", "turned by Pillow"],
+)
+def test_stored_pixels_are_not_turned_and_the_head_says_so(file, orientation, is_turned, picture, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture).save(tmp_path / file, exif=exif)
+    stored, upright = (bytes_of_pixels(read(tmp_path / file)) for read in (read_stored, read_photo))
+    assert read_head(tmp_path / file) == PhotoHead(stored.shape[1::-1], is_turned)
+    assert np.array_equal(stored, picture if is_turned else upright)
 
 
 def test_reading_leaves_the_callers_image_as_it_was(picture):

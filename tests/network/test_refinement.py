@@ -10,7 +10,7 @@ from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import COCOPLUS_19, SMPL_24
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.priors import bundled_pose_knowledge
-from humanmesh.geometry.cameras import CropPerspectiveCamera, centred_lens
+from humanmesh.geometry.cameras import UNKNOWN_LENS_DEVIATION, CropPerspectiveCamera, centred_lens
 from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle, matrix_to_axis_angle
 from humanmesh.network.recovery import RecoveryConfig
 from humanmesh.network.refinement import _as_seen_from_eye_level, refine
@@ -22,10 +22,12 @@ LEFT_SHOULDER = 16
 LEFT_KNEE = 4
 
 
-def estimate_of(pose: torch.Tensor, scale: float = 0.9, slope: float = 0.0) -> Estimate:
+def estimate_of(
+    pose: torch.Tensor, scale: float = 0.9, slope: float = 0.0, lens_deviation: float = 0.0
+) -> Estimate:
     rotations = axis_angle_to_matrix(pose)[None]
     scales = torch.tensor([scale])
-    camera = CropPerspectiveCamera(scales, torch.zeros(1, 2), centred_lens(slope, scales))
+    camera = CropPerspectiveCamera(scales, torch.zeros(1, 2), centred_lens(slope, scales, lens_deviation))
     joints, keypoints = BODY(rotations, torch.zeros(1, 10))
     return Estimate(rotations, torch.zeros(1, 10), camera, joints, keypoints, camera.project(keypoints))
 
@@ -149,6 +151,28 @@ def test_a_lens_keeps_people_whom_a_camera_looks_down_at_from_bending_their_shin
     near, far = (math.degrees(float(angles[SMPL_24.index["left_knee"]])) for angles in turned)
     assert near < 1
     assert far > 4 * near
+
+
+@pytest.mark.parametrize("slope", [0.15, 0.45])
+def test_a_lens_that_nobody_knows_is_found_from_keypoints_and_depths_and_a_known_one_stays(slope: float):
+    pose = default_mean_pose()
+    pose[0] = torch.tensor([math.pi + math.radians(35), 0.0, 0.0])
+    seen = seen_in_space(estimate_of(pose, slope=slope))
+    guessed = estimate_of(pose, slope=0.25, lens_deviation=UNKNOWN_LENS_DEVIATION)
+    known = estimate_of(pose, slope=0.25)
+    found, kept = (refine(BODY, start, seen, 8) for start in (guessed, known))
+    far = abs(math.log(slope / 0.25))
+    assert abs(math.log(slope_of(found) / slope)) < 0.5 * far
+    assert slope_of(kept) == pytest.approx(0.25, rel=1e-4)
+    turned, bent = (
+        float(geodesic_angle(answer.rotations, known.rotations).max()) for answer in (found, kept)
+    )
+    assert turned < 0.6 * bent
+
+
+def slope_of(estimate: Estimate) -> float:
+    assert isinstance(estimate.camera, CropPerspectiveCamera)
+    return float(estimate.camera.lens.slope)
 
 
 def test_rotations_stay_rotations_and_no_gradient_flows():

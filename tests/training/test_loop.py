@@ -224,6 +224,30 @@ def test_a_restored_optimizer_keeps_the_configured_settings(tmp_path):
     second.step(mixture()[1])
 
 
+def test_what_is_released_is_the_moving_average(tmp_path):
+    run = trainer(replace(CONFIG, optimizer=replace(CONFIG.optimizer, warmup_steps=0, ema_decay=0.75)))
+    weights = []
+    for number in range(2):
+        run.step(mixture()[number])
+        weights.append(run.plain_network.regressor.fc3.weight.detach().clone())
+    run.save_weights(tmp_path / WEIGHTS)
+    released = load_checkpoint(tmp_path / WEIGHTS).state["regressor.fc3.weight"]
+    # The average starts at the weights after the first step.
+    torch.testing.assert_close(released, 0.75 * weights[0] + 0.25 * weights[1], atol=1e-6, rtol=0)
+    assert (weights[1] - weights[0]).abs().max() > 1e-4
+
+
+def test_step_sizes_rise_to_the_full_ones_and_fall_to_a_hundredth():
+    settings = replace(CONFIG.optimizer, warmup_steps=10, cosine=True)
+    run = trainer(replace(CONFIG, steps=100, optimizer=settings))
+    full = (settings.encoder_learning_rate, settings.learning_rate, settings.discriminator_learning_rate)
+    for done, factor in ((0, 0.1), (50, 0.505), (100, 0.01)):
+        run.progress.step = done
+        run.step(mixture()[0])
+        groups = [*run.optimizer.param_groups, *run.discriminator_optimizer.param_groups]
+        assert [group["lr"] for group in groups] == pytest.approx([factor * rate for rate in full])
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     trainer().save(tmp_path / CHECKPOINT)
     other = trainer(replace(CONFIG, network=RecoveryConfig(rotation="axis_angle", crop_size=64)))

@@ -5,6 +5,7 @@ A command is a module with a frozen dataclass `Arguments`, whose fields tyro tur
 """
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (the process's own arguments where None) and return its exit code."""
+    _let_every_name_be_printed()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"-h", "--help", "help"}:
         print(_overview())
@@ -82,6 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _let_every_name_be_printed() -> None:
+    """What a stream's encoding lacks, as in file names of another encoding, shows as backslashes and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _overview() -> str:

@@ -196,13 +196,13 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
         write_motion,
     )
     from humanmesh.data.synthetic_recipe import is_held_out
-    from humanmesh.files.writing import output_folder
+    from humanmesh.files.writing import output_file
 
     if arguments.amc_frame_rate <= 0:
         raise BadInputError("--amc-frame-rate", f"{arguments.amc_frame_rate}", "Give a number of Hz above 0.")
     if not 0 <= arguments.knee_offset <= 60:
         raise BadInputError("--knee-offset", f"{arguments.knee_offset}", "Give degrees from 0 to 60.")
-    output_folder(arguments.out.parent)  # before minutes of reading
+    output_file(arguments.out)  # before minutes of reading
     report = MotionReport()
     rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
     with PatientBar("files") as bar:
@@ -276,8 +276,10 @@ def _counted(samples: "Iterator[Sample]", bar: PatientBar, total: int) -> "Itera
 
 def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:
     from humanmesh.files.images import write_png
+    from humanmesh.files.writing import output_file
     from humanmesh.render.overlay import contact_sheet
 
+    output_file(arguments.out)
     if min(arguments.count, arguments.columns) < 1:
         raise BadInputError("--count or --columns", "a number below 1", "Give at least 1 of each.")
     records: dict[str, list[str]] = {}

@@ -33,6 +33,8 @@ class Arguments:
     """Name of a protocol, such as lspet-pck, ccp-silhouette, exercises-pck, synthetic, h36m-p1; a wrong name lists all."""
     data: Path
     """Folder (or file) of the data set."""
+    images: Path | None = None
+    """Folder of the photos of a file in COCO form; looked for in the usual places where None."""
     weights: Path | None = None
     """Checkpoint (.safetensors), or "open" for the bundled weights from sources that allow any use; the default ones where None."""
     predictions: Path | None = None
@@ -74,7 +76,7 @@ def run(arguments: Arguments) -> int:
     protocol = protocol_by_name(arguments.protocol)
     folder = None if arguments.report is None else output_folder(arguments.report)
     report = ReadReport()
-    everyone = load_cases(protocol, arguments.data, report)
+    everyone = load_cases(protocol, arguments.data, report, arguments.images)
     protocol = protocol_on(protocol, arguments.data)
     predictor, bodies = _system(arguments, everyone)
     cases, protocol = some_of(everyone, protocol, arguments.limit)

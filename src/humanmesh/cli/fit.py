@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from humanmesh.files.keypoints import BrokenRecord, KeypointRecord
     from humanmesh.fitting.people import PersonFitter, SeenPerson
+    from humanmesh.geometry.cameras import PhotoCamera
     from humanmesh.inference import Person, Recoverer
 
 BATCH_PHOTOS = 16
@@ -100,6 +101,7 @@ class _Task:
     job: Job
     records: "list[KeypointRecord]"
     pixels: "Tensor"
+    camera: "PhotoCamera"
 
 
 def run(arguments: Arguments) -> int:
@@ -127,7 +129,7 @@ def run(arguments: Arguments) -> int:
     fitters = _Fitters(arguments)
     results: list[dict[str, Any]] = []
     with PatientBar("photos") as bar:
-        for batch in held_together(_tasks(paired, failures), BATCH_PHOTOS):
+        for batch in held_together(_tasks(paired, arguments.focal, failures), BATCH_PHOTOS):
             for task, people in zip(batch, fitters.fit(batch, failures), strict=True):
                 results.append(writer.write(task.job, task.pixels, people))
                 bar(len(results), len(paired))
@@ -228,7 +230,8 @@ def _fit_points(arguments: Arguments, writer: Writer, failures: list[Failure]) -
     assert arguments.keypoints_3d is not None
     fitters = _Fitters(arguments)
     results = []
-    for file in keypoint_files(arguments.keypoints_3d):
+    files = keypoint_files(arguments.keypoints_3d)
+    for file, name in zip(files, unique_names(files), strict=True):
         try:
             records = read_keypoints(file, 3)
         except HumanMeshError as error:
@@ -248,7 +251,7 @@ def _fit_points(arguments: Arguments, writer: Writer, failures: list[Failure]) -
                     failures.append(Failure(file, found))
                 else:
                     people.append(found)
-        results.append(writer.write(Job(file, file.stem, None), torch.ones(3, CANVAS, CANVAS), people))
+        results.append(writer.write(Job(file, name, None), torch.ones(3, CANVAS, CANVAS), people))
     return results
 
 
@@ -330,22 +333,28 @@ def _is_of(record: "KeypointRecord | BrokenRecord", photo: Path) -> bool:
 
 
 def _tasks(
-    paired: "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]", failures: list[Failure]
+    paired: "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]",
+    focal_length: float | None,
+    failures: list[Failure],
 ) -> Iterator[_Task]:
     """Photos with their pixels and people; people and photos that cannot be used go to `failures`."""
     from humanmesh.files.images import read_photo
     from humanmesh.files.keypoints import BrokenRecord
+    from humanmesh.geometry.cameras import centred_camera
+    from humanmesh.inference import checked_camera
 
     names = unique_names([photo for photo, _ in paired])
     for name, (photo, records) in zip(names, paired, strict=True):
         failures += [Failure(photo, record.error) for record in records if isinstance(record, BrokenRecord)]
         try:
             pixels = read_photo(photo)
+            height, width = pixels.shape[1:]
+            camera = checked_camera(centred_camera(width, height, focal_length), width, height)
         except HumanMeshError as error:
             failures.append(Failure(photo, error))
             continue
         usable = [record for record in records if not isinstance(record, BrokenRecord)]
-        yield _Task(Job(photo, name, None), usable, pixels)
+        yield _Task(Job(photo, name, None), usable, pixels, camera)
 
 
 def _read_mask(path: Path) -> "np.ndarray":
@@ -409,14 +418,12 @@ class _Fitters:
 
     def _seen(self, task: _Task, record: "KeypointRecord") -> "SeenPerson":
         from humanmesh.fitting.people import SeenPerson
-        from humanmesh.geometry.cameras import centred_camera
 
         height, width = task.pixels.shape[1:]
-        camera = centred_camera(width, height, self.arguments.focal)
         return SeenPerson(
             record.positions,
             record.confidences,
-            camera,
+            task.camera,
             (width, height),
             f"Keypoints of {record.source}",
             self.mask,

@@ -180,6 +180,8 @@ def _config(arguments: VideoArguments) -> Any:
 
 def _sources(arguments: VideoArguments) -> list[tuple[str, Path | int]]:
     """Name of the output files, and a film, a folder or the number of a webcam."""
+    from humanmesh.files.result_names import result_name
+
     webcam = arguments.video.webcam
     if webcam is not None:
         if arguments.photos:
@@ -191,7 +193,8 @@ def _sources(arguments: VideoArguments) -> list[tuple[str, Path | int]]:
         if not (is_video(path) or arguments.video.frames):
             remedy = "Do photos and films one after the other; give --frames for a folder of frames."
             raise BadInputError(f"Input {path}", "it is no film, and others are", remedy)
-    names = [path.resolve().name if path.is_dir() else path.stem for path in arguments.photos]
+    stems = [path.resolve().name if path.is_dir() else path.stem for path in arguments.photos]
+    names = [result_name(stem) for stem in stems]
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
         raise BadInputError("Films", f"two are called {min(doubled)}", "Give them one after the other.")

@@ -57,11 +57,13 @@ def run(arguments: Arguments) -> int:
         HumanMeshError: where a result cannot be used, or the picture cannot be written.
     """
     from humanmesh.files.animations import animation_writer
+    from humanmesh.files.writing import output_file
 
     if arguments.view == "turntable":
         animation_writer(arguments.out.suffix)
     elif arguments.out.suffix.lower() != ".png":
         raise UnknownNameError("format of a picture", arguments.out.suffix.removeprefix("."), ["png"])
+    output_file(arguments.out)
     groups = _groups(arguments)
     if arguments.view == "turntable":
         _write_turntable(arguments, groups[0])

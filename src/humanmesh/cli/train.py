@@ -8,15 +8,19 @@ written at every checkpoint, metrics.jsonl, predictions.png and TensorBoard's fi
 import importlib.util
 import json
 import os
+import signal
+import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import tyro
 
 from humanmesh.cli.commands import USER_ERROR
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 from humanmesh.training.config import PRESETS, Mode, SessionConfig, TrainConfig
+from humanmesh.training.stopping import Stopped
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,24 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Train; the weights lie in the run's folder at the end."""
+    """Train; the weights lie in the run's folder at the end.
+
+    Raises:
+        HumanMeshError: in the first process, where something cannot be used.
+    """
     try:
         figures = _profile(arguments) if arguments.profile else _train(arguments)
-    except HumanMeshError:
+    except HumanMeshError as error:
         if _is_first_process():
             raise
-        return USER_ERROR  # the first process says it
+        if torch.distributed.is_initialized():  # before that the first process meets it too, and says it
+            print(f"humanmesh (process {torch.distributed.get_rank()}): {error}", file=sys.stderr)
+        return USER_ERROR
+    except Stopped as stopped:
+        if not _is_first_process():
+            return 0  # the launcher would kill the first process, which saves
+        print(f"humanmesh: {stopped}", file=sys.stderr)
+        return 128 + signal.SIGINT
     if _is_first_process():
         print(json.dumps(figures, indent=2) if arguments.json else _table(figures, arguments))
     return 0

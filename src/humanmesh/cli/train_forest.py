@@ -35,12 +35,12 @@ def run(arguments: Arguments) -> int:
         HumanMeshError: where the motion or the numbers cannot be used, or scikit-learn is missing.
     """
     from humanmesh.files.body_models import load_body_data
-    from humanmesh.files.writing import output_folder
+    from humanmesh.files.writing import output_file
     from humanmesh.fitting.forest import save_forest
     from humanmesh.fitting.forest_training import ForestConfig, train_forest
     from humanmesh.fitting.projected_people import read_training_poses
 
-    output_folder(arguments.out.parent)  # before all the work
+    output_file(arguments.out)  # before all the work
     library = read_training_poses(arguments.motion)
     try:
         config = ForestConfig(

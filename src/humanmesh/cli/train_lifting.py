@@ -30,11 +30,11 @@ def run(arguments: Arguments) -> int:
         HumanMeshError: where the motion or the numbers cannot be used.
     """
     from humanmesh.files.body_models import load_body_data
-    from humanmesh.files.writing import output_folder
+    from humanmesh.files.writing import output_file
     from humanmesh.fitting.lifting import LiftingConfig, save_lifter, train_lifter
     from humanmesh.fitting.projected_people import read_training_poses
 
-    output_folder(arguments.out.parent)  # before all the work
+    output_file(arguments.out)  # before all the work
     library = read_training_poses(arguments.motion)
     try:
         config = LiftingConfig(steps=arguments.steps, batch_size=arguments.batch_size, seed=arguments.seed)

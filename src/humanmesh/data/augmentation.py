@@ -42,9 +42,9 @@ class AugmentationConfig:
     """Share of pictures at a half or a third of the resolution."""
 
     def __post_init__(self) -> None:
-        for name in ("rotation_share", "any_rotation_share", "mirror_share", "occlusion_share", "blur_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share in [0, 1], got {getattr(self, name)}")
+        for name, value in vars(self).items():
+            if name.endswith("_share") and not 0 <= value <= 1:
+                raise ValueError(f"{name} is a share in [0, 1], got {value}")
         if self.margin <= 0:
             raise ValueError(f"margin must be positive, got {self.margin}")
 

@@ -52,6 +52,12 @@ class Mixture:
                 )
         self.sources = sources
         self.counts = quotas([shares[source.name] for source in sources], batch_size)
+        for source, count in zip(sources, self.counts, strict=True):
+            if not count:
+                raise BadInputError(
+                    f"data set {source.name}", f"its share of a batch of {batch_size} comes to no sample",
+                    "Give it a larger share, or the batch more samples.",
+                )  # fmt: skip
         self.seed = seed
         self.rows = rows
         self._permutations: dict[tuple[int, int], np.ndarray] = {}

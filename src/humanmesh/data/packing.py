@@ -1,14 +1,15 @@
 """From photos in any form that a reader knows, and from synthetic people, to shards: a training part and a hold-out."""
 
 import inspect
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from jaxtyping import Float
+from torch import Tensor
 
 from humanmesh.data.annotation import Annotation
 from humanmesh.data.dataset import Sample
@@ -18,8 +19,8 @@ from humanmesh.data.shards import HELD_OUT, check_name, sample_of, write_data_se
 from humanmesh.data.splits import HOLD_OUTS, is_held_out
 from humanmesh.data.synthetic import SyntheticAssets
 from humanmesh.data.synthetic_recipe import SynthesisJob, drawn_parts, samples_of
-from humanmesh.errors import BadInputError, UnknownNameError
-from humanmesh.files.images import UNREADABLE
+from humanmesh.errors import BadInputError, HumanMeshError, UnknownNameError
+from humanmesh.files.images import read_stored
 
 USUAL_HOLD_OUT = 0.1
 """Share of the photos that is kept out of training where neither the data set nor the user says otherwise."""
@@ -146,7 +147,7 @@ def _is_held_out(person: Annotation, job: PackJob) -> bool:
 
 
 def _hash(name: str) -> int:
-    return zlib.crc32(name.encode())
+    return zlib.crc32(os.fsencode(name))  # the bytes on disk, where they are no UTF-8
 
 
 def _recording(person: Annotation) -> str:
@@ -169,30 +170,24 @@ def cut_out(
         advance: called after each person.
     """
     for path, group in groupby(people, key=lambda person: person.image):
-        pixels = _stored_pixels(path)
+        try:
+            pixels, damage = read_stored(path), ""
+        except HumanMeshError as error:
+            pixels, damage = None, str(error)
         for person in group:
             sample = None if pixels is None else _cut(person, pixels, checks)
             if pixels is None:
-                checks.fault("unreadable photo", path, person.record, f"{path.name} is damaged")
+                checks.fault("unreadable photo", path, person.record, damage)
             if sample is not None:
                 yield replace(sample, source=name)
             advance()
 
 
-def _cut(person: Annotation, pixels: np.ndarray, checks: Checks) -> Sample | None:
+def _cut(person: Annotation, pixels: Float[Tensor, "3 height width"], checks: Checks) -> Sample | None:
     try:
         return sample_of(person, pixels)
     except BadInputError:
         checks.fault("too few visible joints", person.image, person.record, "its joints lie on one point")
-        return None
-
-
-def _stored_pixels(path: Path) -> np.ndarray | None:
-    """(H, W, 3) as stored, not turned by EXIF; None where the picture is damaged."""
-    try:
-        with Image.open(path) as photo:
-            return np.array(photo.convert("RGB"))  # a copy: torch wants arrays that can be written to
-    except UNREADABLE:
         return None
 
 

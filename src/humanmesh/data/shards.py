@@ -5,18 +5,19 @@ A sample is a square cut out of its picture, twice the person's box wide, so tha
 
 import io
 import json
-import os
 import re
 import shutil
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.data.annotation import Annotation, to_skeleton
@@ -58,8 +59,8 @@ class Encoded(NamedTuple):
     labels: bytes
 
 
-def sample_of(annotation: Annotation, photo: np.ndarray) -> Sample:
-    """Cut the person out of an (H, W, 3) uint8 picture; labels move with it.
+def sample_of(annotation: Annotation, photo: Float[Tensor, "3 height width"]) -> Sample:
+    """Cut the person out of a photo in stored pixels, RGB in [0, 1]; labels move with it.
 
     Raises:
         BadInputError: where fewer than two keypoints are visible, so that there is no box.
@@ -74,13 +75,12 @@ def sample_of(annotation: Annotation, photo: np.ndarray) -> Sample:
         )
     side = crops.margin_crop_side(box, STORED_MARGIN)
     crop_from_photo = crops.crop_from_photo(crops.box_center(box), side)
-    pixels = torch.from_numpy(photo).permute(2, 0, 1).float()
-    picture = crops.sample_crop(pixels, crop_from_photo[0], STORED_SIZE).round().clamp(0, 255).byte()
+    picture = crops.sample_crop(photo, crop_from_photo[0], STORED_SIZE)
     half = STORED_SIZE / 2
     stored = (crops.apply(crop_from_photo, keypoints) + 1) * half * (weights > 0)[..., None]
     labels = unlabelled_3d() | _labels_3d(person)
     return Sample(
-        image=picture.numpy(),
+        image=picture.mul(255).round().clamp(0, 255).byte().numpy(),
         keypoints_2d=stored[0].numpy(),
         weights_2d=person.weights_2d,
         box=crops.box_of_keypoints(stored, weights)[0].numpy(),
@@ -268,11 +268,14 @@ class ShardSource:
         path = self.paths[self.shards[row]]
         at_picture, picture, at_labels, labels = self.spans[row].tolist()
         with path.open("rb") as file:
-            encoded = Encoded(
-                os.pread(file.fileno(), picture, at_picture), os.pread(file.fileno(), labels, at_labels)
-            )
+            encoded = Encoded(_part(file, at_picture, picture), _part(file, at_labels, labels))
         first = int(np.searchsorted(self.shards, self.shards[row]))
         return decode_sample(encoded, f"shard {path}, record {row - first}")
+
+
+def _part(file: BinaryIO, start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
 
 
 def _index(path: Path) -> np.ndarray:

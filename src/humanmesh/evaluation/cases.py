@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from humanmesh.data.readers import (
 from humanmesh.data.shards import HELD_OUT, ShardSource, data_sets_in
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.evaluation.protocols import Protocol, Selection
-from humanmesh.files.images import damage_told, pixels_of_array
+from humanmesh.files.images import damage_told, pixels_of_array, read_stored
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,14 @@ class DataSet:
     """Where a user obtains it."""
 
 
-def load_cases(protocol: Protocol, path: Path, report: ReadReport) -> list[Case]:
+def load_cases(protocol: Protocol, path: Path, report: ReadReport, images: Path | None = None) -> list[Case]:
     """The people whom the protocol measures, in the order of the data set.
+
+    Args:
+        protocol: Who is measured.
+        path: Of the data set.
+        report: Where people are counted who cannot be used.
+        images: Folder of the photos of a file in COCO form; looked for in the usual places where None.
 
     Raises:
         MissingAssetError: where there is nothing at the path.
@@ -107,13 +113,50 @@ def load_cases(protocol: Protocol, path: Path, report: ReadReport) -> list[Case]
     """
     data_set = DATA_SETS[protocol.data_set]
     check_layout(data_set, path)
-    cases = [case for case in data_set.read(path, report) if is_selected(case, protocol)]
+    if images is not None and data_set.read is not _read_coco:
+        raise BadInputError(
+            "Folder of photos", f"the protocol {protocol.name} has its own layout", f"Wanted is:\n{data_set.layout}"
+        )  # fmt: skip
+    read = data_set.read if images is None else partial(_read_coco, images=images)
+    cases = [case for case in read(path, report) if is_selected(case, protocol)]
+    if _needs_boxes(protocol):
+        cases = _with_box(cases, path, report)
     if not cases:
         found = f"nobody whom the protocol {protocol.name} measures ({protocol.selection.sentence})"
-        raise BadInputError(
-            f"{path}, of which {report.kept} people were read", found, f"Wanted is:\n{data_set.layout}"
-        )
+        remedy = f"{_told(report)}Wanted is:\n{data_set.layout}"
+        raise BadInputError(f"{path}, of which {report.kept} people were read", found, remedy)
     return cases
+
+
+def _needs_boxes(protocol: Protocol) -> bool:
+    return "data set's box" in {protocol.crop, protocol.size}
+
+
+_NO_BOX = "no box"
+"""A reason of `ReadReport`, beside the readers' own."""
+
+
+def _with_box(cases: list[Case], path: Path, report: ReadReport) -> list[Case]:
+    """Those with a box that has an extent; the others are counted."""
+    left_out = [case.record for case in cases if not _has_box(case)]
+    if left_out:
+        report.counts[_NO_BOX] += len(left_out)
+        report.examples[_NO_BOX] = [f"{path}, {record}: no box with an extent" for record in left_out[:20]]
+    return [case for case in cases if _has_box(case)]
+
+
+def _has_box(case: Case) -> bool:
+    return case.box is not None and bool((case.box[2:] > case.box[:2]).all())
+
+
+def _told(report: ReadReport) -> str:
+    """Why people were left out, as sentences."""
+    sentences = [
+        f"{reason}: {count}, the first: {report.examples[reason][0]}. " for reason, count in report.counts.most_common()
+    ]  # fmt: skip
+    if report.counts[_NO_BOX]:
+        sentences.append("Packed people need no box: `humanmesh data pack`, then the protocol shards-pck. ")
+    return "".join(sentences)
 
 
 def protocol_on(protocol: Protocol, path: Path) -> Protocol:
@@ -197,7 +240,7 @@ def case_of(annotation: Annotation) -> Case:
         )
     return Case(
         record=annotation.record,
-        load_pixels=lambda: read_as_annotated(annotation.image),
+        load_pixels=lambda: read_stored(annotation.image),
         skeleton=annotation.skeleton,
         keypoints_2d=annotation.keypoints_2d,
         weights_2d=annotation.weights_2d,
@@ -207,16 +250,6 @@ def case_of(annotation: Annotation) -> Case:
         tags=annotation.tags,
         image=str(annotation.image),
     )
-
-
-def read_as_annotated(path: Path) -> Float[Tensor, "3 height width"]:
-    """RGB in [0, 1] as stored: annotations were made on the stored rows and columns.
-
-    Raises:
-        BadInputError: where the picture is damaged.
-    """
-    with damage_told(f"Photo {path}"), Image.open(path) as photo:
-        return pixels_of_array(np.asarray(photo.convert("RGB")))
 
 
 def _read_ccp(path: Path, report: ReadReport) -> list[Case]:
@@ -236,8 +269,8 @@ def _read_exercises(path: Path, report: ReadReport) -> list[Case]:
     return _cases(read_coco(file, path / "images", _ALL, report, source="exercises"))
 
 
-def _read_coco(path: Path, report: ReadReport) -> list[Case]:
-    return _cases(read_coco(_coco_file(path), None, _ALL, report))
+def _read_coco(path: Path, report: ReadReport, images: Path | None = None) -> list[Case]:
+    return _cases(read_coco(_coco_file(path), images, _ALL, report))
 
 
 def _coco_file(path: Path) -> Path:

@@ -48,14 +48,16 @@ class HidingPredictor(Predictor):
     def predict(self, cases: Sequence[Case], protocol: Protocol) -> NetworkPrediction:
         """Look at what is left."""
         boxes = crop_boxes(cases, protocol)
-        photos = []
-        for row, case in enumerate(cases):
-            side = side_of(case.record)
-            rest = remaining(boxes[row], self.share, side)
-            photos.append(hidden(case.load_pixels(), boxes[row], rest, side, self.way))
-            if self.way == "cut off":
-                boxes[row] = rest
-        return self.network.look(photos, boxes, crop_margin(protocol))
+        sides: list[Side] = [side_of(case.record) for case in cases]
+        rests = torch.stack([
+            remaining(box, self.share, side) for box, side in zip(boxes, sides, strict=True)
+        ])
+        photos = (
+            hidden(case.load_pixels(), box, rest, side, self.way)
+            for case, box, rest, side in zip(cases, boxes, rests, sides, strict=True)
+        )
+        shown = rests if self.way == "cut off" else boxes
+        return self.network.look(photos, shown, crop_margin(protocol))
 
 
 def side_of(record: str) -> Side:

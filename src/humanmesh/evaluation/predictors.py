@@ -1,7 +1,7 @@
 """Systems that are measured, and what they say about people."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -208,11 +208,11 @@ class NetworkPredictor(Predictor):
     @torch.no_grad()
     def look(
         self,
-        photos: Sequence[Tensor],
+        photos: Iterable[Tensor],
         boxes: Float[Tensor, "people 4"],
         margin: float = crops.KEYPOINTS_MARGIN,
     ) -> NetworkPrediction:
-        """The network's answers to crops of photos round the boxes, one photo a box."""
+        """The network's answers to crops of photos round the boxes, one photo a box; of the photos the crops alone are kept."""
         device = next(self.network.parameters()).device
         side = crops.margin_crop_side(boxes, margin)
         crop_from_photo = crops.crop_from_photo(crops.box_center(boxes), side)
@@ -225,7 +225,7 @@ class NetworkPredictor(Predictor):
 
     def predict(self, cases: Sequence[Case], protocol: Protocol) -> NetworkPrediction:
         """Look at the crops that the protocol shows."""
-        photos = [case.load_pixels() for case in cases]
+        photos = (case.load_pixels() for case in cases)
         return self.look(photos, crop_boxes(cases, protocol), crop_margin(protocol))
 
 
@@ -251,9 +251,8 @@ def given_boxes(cases: Sequence[Case]) -> Float[Tensor, "people 4"]:
     """
     for case in cases:
         if case.box is None:
-            raise BadInputError(
-                f"Record {case.record}", "the data set gives no box", "Take a protocol that makes its own."
-            )
+            remedy = "Pack the people with `humanmesh data pack` and take the protocol shards-pck, which needs no boxes."
+            raise BadInputError(f"Record {case.record}", "the data set gives no box", remedy)
     return torch.from_numpy(np.stack([case.box for case in cases])).float()  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 

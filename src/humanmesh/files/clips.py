@@ -27,6 +27,7 @@ from humanmesh.render.overlay import PERSON_COLORS, Look, draw_people
 CLIP_FORMAT = "humanmesh-clip-1"
 """Version of the fields of NPZ files; it changes when a field changes its meaning or goes away."""
 
+_MAKE_AGAIN = "Make it again."
 _SMALL_FRAME = 500_000
 """Pixels up to which the bodies are drawn with two samples a pixel in each direction."""
 
@@ -226,13 +227,15 @@ def read_clip(path: Path | str, body: BodyModelData) -> Clip:
     Raises:
         BadInputError: where the file is no clip, or of another body.
     """
-    arrays = read_arrays(path, f"Clip {path}", "Make it again.")
+    arrays = read_arrays(path, f"Clip {path}", _MAKE_AGAIN)
     version = str(arrays.get("format", "nothing"))
     if version != CLIP_FORMAT:
         raise BadInputError(f"Clip {path}", f"its format is {version!r}", f"Give a file of {CLIP_FORMAT!r}.")
-    if str(arrays["body"]) != body.name:
-        found = f"it was made with the body {str(arrays['body'])!r}"
-        raise BadInputError(f"Clip {path}", found, "Give that body.")
+    made_with = str(arrays.get("body", "nothing"))
+    if made_with != body.name:
+        raise BadInputError(f"Clip {path}", f"it was made with the body {made_with!r}", "Give that body.")
+    arrays = {"camera_pitch": np.array(0.0)} | arrays  # which older files lack
+    _check(arrays, f"Clip {path}")
     width, height = arrays["photo_size"].tolist()
     return Clip(
         body=body,
@@ -242,20 +245,48 @@ def read_clip(path: Path | str, body: BodyModelData) -> Clip:
         focal_length=float(arrays["focal_length"]),
         principal_point=(float(arrays["principal_point"][0]), float(arrays["principal_point"][1])),
         skipped=int(arrays["skipped_frames"]),
-        camera_pitch=float(arrays.get("camera_pitch", 0.0)),
+        camera_pitch=float(arrays["camera_pitch"]),
     )
+
+
+def _check(arrays: dict[str, np.ndarray], what: str) -> None:
+    """Refuse what is no clip."""
+    frames, people = (np.size(arrays.get(name, ())) for name in ("times", "identities"))
+    shapes = {
+        "times": (frames,), "photo_size": (2,), "focal_length": (), "principal_point": (2,), "camera_pitch": (),
+        "skipped_frames": (), "identities": (people,), "present": (people, frames), "scores": (people, frames),
+        "poses": (people, frames, 72), "betas": (people, 10), "trans": (people, frames, 3),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        values = arrays.get(name)
+        if values is None or values.shape != shape or values.dtype.kind not in "biuf":
+            raise BadInputError(what, f"its field {name!r} is missing or of a wrong shape", _MAKE_AGAIN)
+        if not np.isfinite(values).all():
+            raise BadInputError(what, f"its field {name!r} holds what is no number", _MAKE_AGAIN)
+    if arrays["focal_length"] <= 0 or (arrays["photo_size"] <= 0).any():
+        raise BadInputError(what, "its camera has no size", _MAKE_AGAIN)
+    for identity, present in zip(arrays["identities"], arrays["present"], strict=True):
+        rows = present.nonzero()[0]
+        if not len(rows) or rows[-1] - rows[0] + 1 != len(rows):
+            raise BadInputError(
+                what, f"person {identity} is in no frames that follow one another", _MAKE_AGAIN
+            )
 
 
 def _person(arrays: dict[str, np.ndarray], row: int) -> ClipPerson:
     rows = arrays["present"][row].nonzero()[0]
-    poses = torch.from_numpy(arrays["poses"][row, rows]).unflatten(1, (24, 3))
+
+    def numbers(name: str) -> np.ndarray:
+        return arrays[name][row].astype(np.float32)
+
+    poses = torch.from_numpy(numbers("poses")[rows]).unflatten(1, (24, 3))
     return ClipPerson(
         identity=int(arrays["identities"][row]),
         first_frame=int(rows[0]),
         rotations=axis_angle_to_matrix(poses).numpy(),
-        shape=arrays["betas"][row],
-        translation=arrays["trans"][row, rows],
-        scores=arrays["scores"][row, rows],
+        shape=numbers("betas"),
+        translation=numbers("trans")[rows],
+        scores=numbers("scores")[rows],
     )
 
 

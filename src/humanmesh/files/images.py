@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ FILM_DIAGONAL = math.hypot(36.0, 24.0)
 """Millimetres of 35 mm film, which EXIF's equivalent focal length refers to (CIPA DCG-001)."""
 SANE_EQUIVALENTS = (8.0, 1200.0)
 """Millimetres: fields of view of 140 to 2 degrees across the diagonal. What lies outside is no pinhole camera's photo."""
+_TURNING = range(2, 9)
+"""EXIF's Orientation, where it is not as stored (1)."""
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 """EXIF's FocalPlaneResolutionUnit."""
 _UNCUT = 0.02
@@ -49,6 +52,47 @@ def read_photo(path: Path | str) -> Float[Tensor, "3 height width"]:
         MissingAssetError: where there is no such file.
     """
     path = Path(path)
+    with _opened(path) as image:
+        return pixels_of_image(image, f"Photo {path}")
+
+
+def read_stored(path: Path | str) -> Float[Tensor, "3 height width"]:
+    """The same in stored rows and columns, which annotations count in: no EXIF tag turns it.
+
+    Raises:
+        BadInputError: where the file is no picture, damaged, or of a size that cannot be used.
+        MissingAssetError: where there is no such file.
+    """
+    with _opened(Path(path)) as image:
+        image.load()
+        return _rgb_pixels(image)
+
+
+@dataclass(frozen=True)
+class PhotoHead:
+    """What can be said of a photo before it is decoded."""
+
+    size: tuple[int, int]
+    """Width and height in stored pixels."""
+    is_turned: bool
+    """Whether `read_photo` turns what `read_stored` does not."""
+
+
+def read_head(path: Path | str) -> PhotoHead:
+    """The head of a photo's file.
+
+    Raises:
+        BadInputError: where the file is no picture, or of a size that cannot be used.
+        MissingAssetError: where there is no such file.
+    """
+    with _opened(Path(path)) as image:
+        # Pillow turns TIFF files itself, whoever reads them.
+        return PhotoHead(image.size, image.format != "TIFF" and _has_turning_tag(image))
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Image.Image, None, None]:
+    """A picture of a size that can be used; what is wrong with it becomes one sentence."""
     name = f"Photo {path}"
     try:
         if not path.exists():
@@ -58,7 +102,8 @@ def read_photo(path: Path | str) -> Float[Tensor, "3 height width"]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # size and damage are checked below, with words
             with Image.open(path) as image:
-                return pixels_of_image(image, name)
+                check_size(image.width, image.height, name)
+                yield image
     except UnidentifiedImageError as error:
         found = "the file is empty" if path.stat().st_size == 0 else "this is no picture that can be read"
         raise BadInputError(name, found, _SAVE_AS) from error
@@ -128,12 +173,19 @@ def _too_large(name: str, size: str) -> BadInputError:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned by its EXIF tag; an unreadable tag counts as none."""
+    """The loaded image turned by its EXIF tag; an unreadable tag counts as none."""
     try:
-        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if is_turned else image
+        return ImageOps.exif_transpose(image) if _has_turning_tag(image) else image
     except UNREADABLE:
         return image
+
+
+def _has_turning_tag(image: Image.Image) -> bool:
+    try:
+        # The class's own method: that of a PNG file would decode the picture to look for the tag behind it.
+        return Image.Image.getexif(image).get(ExifTags.Base.Orientation) in _TURNING
+    except UNREADABLE:
+        return False
 
 
 def _rgb_pixels(image: Image.Image) -> Float[Tensor, "3 height width"]:

@@ -1,10 +1,10 @@
-"""Names of result files: NAME are those of a photo NAME.jpg, NAME.2 those of its second person."""
+"""Names of result files: NAME are those of a photo NAME.jpg or a film NAME.mp4, NAME.2 those of its second person."""
 
 import re
 
 
 def result_name(photo: str) -> str:
-    """What the files of the photo of that stem are called: as it is, but NAME_2 for NAME.2, which is somebody's of NAME."""
+    """What the files of the photo or film of that stem are called: as it is, but NAME_2 for NAME.2, which is somebody's of NAME."""
     return re.sub(r"\.([1-9]\d*)$", r"_\1", photo)
 
 

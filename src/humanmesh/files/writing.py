@@ -33,6 +33,19 @@ def whole_file(path: Path | str) -> Generator[Path, None, None]:
             beside.unlink()
 
 
+def output_file(path: Path | str) -> Path:
+    """The path of a file to write after long work, after a trial that its folder takes files; the folder is made if it is missing.
+
+    Raises:
+        BadInputError: where a folder has that name, or its folder cannot be made or written to.
+    """
+    path = Path(path)
+    output_folder(path.parent)
+    if path.is_dir():
+        raise BadInputError(f"Cannot write {path}", "a folder has that name", "Give the name of a file.")
+    return path
+
+
 def output_folder(path: Path | str) -> Path:
     """The folder `path`, made if it is missing, after a trial that a file can be written there.
 

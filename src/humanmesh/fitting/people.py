@@ -92,13 +92,17 @@ class PersonFitter:
         return self._each(seen, work, [_photo_from_crop(person) for person in seen])
 
     def refine(self, people: Sequence[Person], seen: Sequence[SeenPerson]) -> list[Person | HumanMeshError]:
-        """The same from an estimate of each person; `seen` has the estimate's camera."""
+        """The same from an estimate of each person; `seen` has the estimate's camera. Who was given a height keeps it."""
         states = [_state(person) for person in people]
 
         def work(rows: list[int], known: Keypoints2D) -> Fit:
             return fit_from(self.fitting, known, joined([states[row] for row in rows]))
 
-        return self._each(seen, work, [person.weak_camera.photo_from_crop for person in people])
+        results = self._each(seen, work, [person.weak_camera.photo_from_crop for person in people])
+        return [
+            _as_tall_as(person, refined) if isinstance(refined, Person) else refined
+            for person, refined in zip(people, results, strict=True)
+        ]
 
     def fit_with(
         self, recoverer: Recoverer, photos: Sequence[Tensor], seen: Sequence[SeenPerson]
@@ -246,8 +250,8 @@ def refine_person(
     """The person moved so that its keypoints are seen where these are.
 
     Args:
-        body: the person's, as a layer.
-        person: where to start, and whose camera is used.
+        body: that of the person's name, as a layer.
+        person: where to start, and whose camera is used; a height that it was given stays.
         keypoints: photo pixels, with a third column where confidences are known; 0 where a keypoint is not.
         keypoint_set: its name (`body.skeletons`).
 
@@ -320,13 +324,21 @@ def _camera(seen: Sequence[SeenPerson]) -> PerspectiveCamera:
     )
 
 
+def _as_tall_as(person: Person, refined: Person) -> Person:
+    """Scaled to the person's height, if that was given: the shape, and with it the fitted body's own, may have changed."""
+    if person.body_scale == 1:
+        return refined
+    return refined.scaled(person.measurements.height / refined.measurements.height)
+
+
 def _state(person: Person) -> BodyState:
+    """Of the body of the usual size."""
     rotations = torch.from_numpy(person.rotations)[None]
     return BodyState(
         rotations[:, 0],
         matrix_to_axis_angle(rotations[:, 1:]).flatten(1),
         torch.from_numpy(person.shape)[None],
-        torch.from_numpy(person.translation)[None],
+        torch.from_numpy(person.translation / np.float32(person.body_scale))[None],
     )
 
 

@@ -1,7 +1,7 @@
 """Weak-perspective cameras of a crop, perspective cameras of a photo, and the way from one to the other."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,7 +32,8 @@ class WeakPerspectiveCamera:
         """The same with its derivatives by the points."""
         scale = self.scale[:, None]
         projected = scale[..., None] * (points_camera[..., :2] + self.translation[:, None])
-        return Linearised(projected, scale.expand(projected.shape[:2]), torch.zeros_like(projected))
+        nothing = torch.zeros_like(projected)
+        return Linearised(projected, scale.expand(projected.shape[:2]), nothing, nothing)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Linearised:
     """Crop half-widths per metre in the picture's plane: of x by X and of y by Y."""
     by_depth: Float[Tensor, "batch points 2"]
     """Crop half-widths per metre of Z."""
+    by_lens: Float[Tensor, "batch points 2"]
+    """Crop half-widths per logarithm of the lens's slope."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,30 @@ class CropLens:
     """Half the crop's side over the photo's focal length: 0 for a camera infinitely far."""
     principal_point: Float[Tensor, "batch 2"]
     """The photo's, in crop coordinates."""
+    deviation: Float[Tensor, "batch"]
+    """Standard deviation of the slope's logarithm: 0 where the photo's camera is known."""
 
     def to(self, like: Tensor) -> "CropLens":
         """The same lenses in the type and on the device of a tensor."""
-        return CropLens(self.slope.to(like), self.principal_point.to(like))
+        return CropLens(self.slope.to(like), self.principal_point.to(like), self.deviation.to(like))
+
+    def changed(self, log_slope: Float[Tensor, "batch"]) -> "CropLens":
+        """The lenses with their slopes' logarithms changed."""
+        return replace(self, slope=self.slope * log_slope.exp())
 
 
-def centred_lens(slope: float, like: Float[Tensor, "batch *rest"]) -> CropLens:
+UNKNOWN_LENS_DEVIATION = 0.7
+"""Of a photo's whose camera nobody knows: half of them between 0.62 and 1.6 times the guess."""
+
+
+def centred_lens(
+    slope: float, like: Float[Tensor, "batch *rest"], deviation: float = UNKNOWN_LENS_DEVIATION
+) -> CropLens:
     """The same lens for every crop of a batch, its axis through the crop's middle."""
-    return CropLens(like.new_full((len(like),), slope), like.new_zeros(len(like), 2))
+    like = like.flatten(1)[:, 0] if like.dim() > 1 else like
+    return CropLens(
+        torch.full_like(like, slope), like.new_zeros(len(like), 2), torch.full_like(like, deviation)
+    )
 
 
 @dataclass(frozen=True)
@@ -82,9 +100,9 @@ class CropPerspectiveCamera(WeakPerspectiveCamera):
         change = (self.scale.abs() * self.lens.slope)[:, None]
         shrinkage = (1 + change * points_camera[..., 2]).clamp_min(_LEAST_SHRINKAGE)
         from_axis = (flat.points_2d - axis) / shrinkage[..., None]
-        return Linearised(
-            axis + from_axis, flat.by_xy / shrinkage, -from_axis * (change / shrinkage)[..., None]
-        )
+        by_depth = -from_axis * (change / shrinkage)[..., None]
+        by_lens = by_depth * points_camera[..., 2:]
+        return Linearised(axis + from_axis, flat.by_xy / shrinkage, by_depth, by_lens)
 
 
 _LEAST_SHRINKAGE = 0.2
@@ -198,7 +216,8 @@ def lens_of(photo_from_crop: Float[Tensor, "batch 3 3"], camera: PerspectiveCame
     """The lens through which crops of photos are seen. Crops are taken to be upright, and pixels to be square."""
     from_middle = (camera.principal_point - photo_from_crop[:, :2, 2])[..., None]
     axis = torch.linalg.solve(photo_from_crop[:, :2, :2], from_middle).squeeze(-1)
-    return CropLens(_half_crop(photo_from_crop, camera), axis)
+    slope = _half_crop(photo_from_crop, camera)
+    return CropLens(slope, axis, torch.zeros_like(slope))
 
 
 def weak_perspective_of(

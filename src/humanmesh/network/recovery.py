@@ -47,7 +47,8 @@ class RecoveryConfig:
     mirrored: bool = False
     """Average the heat maps with those of the mirrored crop, in eval mode only."""
     lens_slope: float = 0.0
-    """Perspective in which crops are seen whose camera nobody knows (`geometry.cameras.CropLens`); 0 is the paper's none."""
+    """Perspective in which crops are seen whose camera nobody knows (`geometry.cameras.CropLens`), until refinement changes it; 0 is the
+    paper's none."""
     depths: bool = False
     """Also read each keypoint's depth from the picture, for the modern regressor."""
     person_heads: bool = False

@@ -2,13 +2,13 @@
 
 The regressor knows what bodies do; the heat maps know where joints are. The steps minimise
 
-    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_k  c_k^2 rho(z_k - m_k) / zeta^2  +  sum_i |d_i'|^2 / tau_i^2  +  |b|^2
-        +  w E(pose)  +  sum_i |e_i|^2 / eta^2  +  sum_knees  rho(f - f_0) / kappa^2
+    sum_k  c_k^2 rho(|x_k - h_k|) / sigma^2  +  sum_k  c_k^2 rho(z_k - m_k) / zeta^2  +  sum_i |d_i'|^2 / tau_i^2
+        +  |b|^2  +  l^2 / lambda^2  +  w E(pose)  +  sum_i |e_i|^2 / eta^2  +  sum_knees  rho(f - f_0) / kappa^2
 
-over small rotations d of the joints (radians, each in its own frame) and changes of the camera and of the shape (b, standard
-deviations), with projected keypoints x, heat-map keypoints h and their confidences c, and the Geman-McClure function rho, so that
-one wrong keypoint pulls little. z are depths of keypoints, m those of the depth maps, where there are any.
-E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
+over small rotations d of the joints (radians, each in its own frame) and changes of the camera, of the lens where nobody knows it (l,
+of its slope's logarithm, by a deviation of lambda) and of the shape (b, standard deviations), with projected keypoints x, heat-map
+keypoints h and their confidences c, and the Geman-McClure function rho, so that one wrong keypoint pulls little. z are depths of
+keypoints, m those of the depth maps, where there are any. E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
 (`body.joint_limits`); what still lies beyond them at the end is turned back. f is how far a knee is bent: people who stand
 lock their knees, which no Gaussian says, while the pull on knees that are clearly bent fades. tau says how far the
 regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
@@ -33,7 +33,7 @@ from humanmesh.body.model import KeypointBody
 from humanmesh.body.priors import PosePrior
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.body.standing import stance_of
-from humanmesh.geometry.cameras import WeakPerspectiveCamera
+from humanmesh.geometry.cameras import CropPerspectiveCamera, WeakPerspectiveCamera
 from humanmesh.geometry.rotations import (
     axis_angle_to_matrix,
     inverse_right_jacobian,
@@ -77,8 +77,10 @@ _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 _SHAPE_DEVIATION = 1.0
 """Of each coefficient, in standard deviations of people: the regressor hardly sees shapes (mean error .92 on 250 rendered people)."""
-_TURNS, _CAMERA = slice(0, 72), slice(72, 75)
+_TURNS, _CAMERA, _LENS = slice(0, 72), slice(72, 75), 75
 """Rows of the changes; the rest are the shape's."""
+_LEAST_LENS_DEVIATION = 1e-4
+"""Stands for a lens that is known."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,16 @@ def _deviations(joint: str) -> tuple[float, float]:
     return (0.9, 0.3) if joint.endswith(_LIMBS) else (0.2, 0.05)
 
 
-def _precision(world: Float[Tensor, "batch 24 3 3"], shapes: int) -> Float[Tensor, "batch changes changes"]:
+def _precision(
+    world: Float[Tensor, "batch 24 3 3"], camera: WeakPerspectiveCamera, shapes: int
+) -> Float[Tensor, "batch changes changes"]:
     """Inverse covariance of the changes; `world` takes each joint's own axes to the camera's."""
     planar, deep = torch.tensor([_deviations(joint) for joint in SMPL_24.joints]).to(world).pow(-2).unbind(1)
     of_turns = world.mT @ (torch.stack([deep, deep, planar], 1)[..., None] * world)
-    others = torch.tensor([_CAMERA_DEVIATION] * 3 + [_SHAPE_DEVIATION] * shapes).to(world).pow(-2)
-    precision = torch.cat([others.new_zeros(72), others]).diag().repeat(len(world), 1, 1)
+    deviations = world.new_tensor([1.0] * 72 + [_CAMERA_DEVIATION] * 3 + [1.0] + [_SHAPE_DEVIATION] * shapes)
+    precision = deviations.pow(-2).diag().repeat(len(world), 1, 1)
+    if isinstance(camera, CropPerspectiveCamera):
+        precision[:, _LENS, _LENS] = camera.lens.deviation.clamp_min(_LEAST_LENS_DEVIATION).pow(-2)
     blocks = precision[:, _TURNS, _TURNS].unflatten(2, (24, 3)).unflatten(1, (24, 3))
     blocks.diagonal(dim1=1, dim2=3).copy_(of_turns.permute(0, 2, 3, 1))
     return precision
@@ -136,7 +142,7 @@ def refine(
         estimate, seen = _as_seen_from_eye_level(estimate, seen)
         estimate = replace(estimate, rotations=_with_unseen_legs_straight(estimate.rotations, seen))
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
-    precision = _precision(world, estimate.shape.shape[1])
+    precision = _precision(world, estimate.camera, estimate.shape.shape[1])
     prior = None if knowledge is None else knowledge.prior.to(estimate.shape)
     change = torch.zeros_like(precision[:, 0])
     for _ in range(steps):
@@ -207,11 +213,14 @@ _LEG_KEYPOINTS = torch.tensor([
 def _changed(
     estimate: Estimate, change: Float[Tensor, "batch changes"]
 ) -> tuple[Float[Tensor, "batch 24 3 3"], WeakPerspectiveCamera, Float[Tensor, "batch shapes"]]:
-    turns, of_camera, of_shape = change[:, _TURNS], change[:, _CAMERA], change[:, _CAMERA.stop :]
+    turns, of_camera, of_shape = change[:, _TURNS], change[:, _CAMERA], change[:, _LENS + 1 :]
     rotations = estimate.rotations @ axis_angle_to_matrix(turns.unflatten(1, (24, 3)))
     camera = estimate.camera
     scale, translation = camera.scale * of_camera[:, 0].exp(), camera.translation + of_camera[:, 1:]
-    return rotations, replace(camera, scale=scale, translation=translation), estimate.shape + of_shape
+    camera = replace(camera, scale=scale, translation=translation)
+    if isinstance(camera, CropPerspectiveCamera):
+        camera = replace(camera, lens=camera.lens.changed(change[:, _LENS]))
+    return rotations, camera, estimate.shape + of_shape
 
 
 def _pull_to_likely_poses(
@@ -270,7 +279,8 @@ _LIMITED_TURNS = [3 * row + axis for row in LIMITED_ROWS for axis in range(3)]
 def _projected(
     found: KeypointJacobian, camera: WeakPerspectiveCamera
 ) -> tuple[Float[Tensor, "batch keypoints 2"], Float[Tensor, "batch keypoints 2 changes"]]:
-    """Keypoints in the crop, and their derivative by the joints' turns, the logarithm of the scale, the camera's offset and the shape."""
+    """Keypoints in the crop, and their derivative by the joints' turns, the logarithm of the scale, the camera's offset, the logarithm
+    of the lens's slope and the shape."""
     seen = camera.linearised(found.keypoints)
     in_space = torch.cat([found.by_turn, found.by_shape], 3)
     in_crop = seen.by_xy[..., None, None] * in_space[:, :, :2]
@@ -278,7 +288,8 @@ def _projected(
     by_turn, by_shape = in_crop.split([72, found.by_shape.shape[3]], 3)
     by_scale = seen.points_2d * (seen.by_xy / camera.scale[:, None])[..., None]
     by_offset = seen.by_xy[..., None, None] * torch.eye(2).to(in_crop)
-    return seen.points_2d, torch.cat([by_turn, by_scale[..., None], by_offset, by_shape], 3)
+    changes = [by_turn, by_scale[..., None], by_offset, seen.by_lens[..., None], by_shape]
+    return seen.points_2d, torch.cat(changes, 3)
 
 
 def _pull_to_depths(
@@ -295,7 +306,9 @@ def _pull_to_depths(
     by_turn, by_shape = (
         depths_of(derivative.movedim(2, 3)) for derivative in (found.by_turn, found.by_shape)
     )
-    jacobian = torch.cat([by_turn, by_turn.new_zeros(*by_turn.shape[:2], 3), by_shape], 2)
+    jacobian = torch.cat(
+        [by_turn, by_turn.new_zeros(*by_turn.shape[:2], _LENS + 1 - _CAMERA.start), by_shape], 2
+    )
     weighted = (weights[..., None] * jacobian).mT
     normal += weighted @ jacobian
     slope += weighted @ residual[..., None]

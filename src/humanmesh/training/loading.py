@@ -1,6 +1,7 @@
 """Batches read ahead of the training by other processes, whose failures come back as sentences."""
 
 import multiprocessing
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ def numbered_batches(mixture: Mixture, start: int, loaders: int = 1) -> Iterator
         num_workers=loaders,
         prefetch_factor=4,
         timeout=_PATIENCE,
+        worker_init_fn=_leave_interrupts_to_the_training,
         generator=torch.Generator(),  # its own: the loader would draw from torch's, which is dropout's
     )
     arriving = iter(loader)
@@ -67,6 +69,11 @@ def numbered_batches(mixture: Mixture, start: int, loaders: int = 1) -> Iterator
         if isinstance(batch, _Unreadable):
             raise UnreadableBatchError(batch.message)
         yield batch
+
+
+def _leave_interrupts_to_the_training(_: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the training may still want a batch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _await_the_dead() -> None:

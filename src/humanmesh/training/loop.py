@@ -30,6 +30,7 @@ from humanmesh.training.config import OptimizerConfig, TrainConfig
 from humanmesh.training.loading import named_loader_failures, numbered_batches
 from humanmesh.training.metrics_log import MetricsLog, Sink
 from humanmesh.training.pictures import prediction_sheet
+from humanmesh.training.resuming import Settings, check_settings
 from humanmesh.training.step import (
     OBJECTIVES,
     AdversaryStep,
@@ -42,6 +43,7 @@ from humanmesh.training.step import (
     suspects,
     total,
 )
+from humanmesh.training.stopping import Stopped, first_interrupt_waits
 
 _NOT_A_CHECKPOINT = (
     RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, struct.error,
@@ -110,27 +112,42 @@ class Trainer:
     change them with the whole batch; normalisation layers alone see their process's rows.
     """
 
-    def __init__(self, fabric: Fabric, network: Recovery, config: TrainConfig, pool: BodyPool | None) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: Recovery,
+        config: TrainConfig,
+        pool: BodyPool | None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            fabric: device, precision and processes.
+            network: with its starting weights.
+            config: of the training.
+            pool: real bodies for the adversary, where there is one.
+            settings: stored in checkpoints; `restore` refuses one that was stored with others.
+        """
         if config.batch_size % fabric.world_size:
             raise BadInputError(
                 f"batch of {config.batch_size}", f"cannot be shared evenly by {fabric.world_size} processes",
                 "Give a --batch-size that is a multiple of their number.",
             )  # fmt: skip
-        self.fabric, self.config, self.pool = fabric, config, pool
+        self.fabric, self.config, self.pool, self.settings = fabric, config, pool, settings or {}
         self.rows = slice(fabric.global_rank, None, fabric.world_size)
         self.progress = Progress()
         self.phase: Phase = lambda _: nullcontext()
         self.plain_network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        settings = config.optimizer
-        _freeze(network.encoder, settings.frozen_blocks)
+        _freeze(network.encoder, config.optimizer.frozen_blocks)
         self.network, self.optimizer = fabric.setup(
-            _Wrapped(self.plain_network), _optimizer(self.plain_network, settings)
+            _Wrapped(self.plain_network), _optimizer(self.plain_network, config.optimizer)
         )
         discriminator = Discriminator()
         self.discriminator, self.discriminator_optimizer = fabric.setup(
-            discriminator, _discriminator_optimizer(discriminator, settings)
+            discriminator, _discriminator_optimizer(discriminator, config.optimizer)
         )
-        self.average = _average_of(self.plain_network, settings.ema_decay)
+        self.average = _average_of(self.plain_network, config.optimizer.ema_decay)
 
     @property
     def released(self) -> nn.Module:
@@ -270,6 +287,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "progress": vars(self.progress),
+            "settings": self.settings,
         }
         with whole_file(path) as beside:
             try:
@@ -281,10 +299,11 @@ class Trainer:
         """Go on where `save` left off; rates, decay and the like are the configuration's, not the file's.
 
         Raises:
-            BadInputError: where the file is no checkpoint, or is one of another network.
+            BadInputError: where the file is no checkpoint, or is one of another network or of a training with other settings.
         """
         try:
             state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            check_settings(path, state.get("settings", {}), self.settings)  # older files have none
             self.plain_network.load_state_dict(state["network"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
@@ -328,10 +347,14 @@ class _Diary:
         if time.monotonic() - self.saved > config.checkpoint_interval:
             self.checkpoint()
 
-    def checkpoint(self) -> None:
-        """Save the run and its weights, and measure them."""
+    def save(self) -> None:
+        """Save the run and its weights."""
         self.trainer.save_weights(self.folder / WEIGHTS, torch.float16)
         self.trainer.save(self.folder / CHECKPOINT)
+
+    def checkpoint(self) -> None:
+        """Save the run and its weights, and measure them."""
+        self.save()
         if self.watch is not None:
             self._write(self.watch(self.trainer.released.eval()))
             self.trainer.plain_network.train()
@@ -357,23 +380,32 @@ class _Diary:
 def fit(
     trainer: Trainer, mixture: Mixture, folder: Path, watch: Watch | None = None, sinks: Sequence[Sink] = ()
 ) -> None:
-    """Train to the configured end, with a checkpoint every interval and at the end."""
+    """Train to the configured end, with a checkpoint every interval and at the end.
+
+    Raises:
+        Stopped: where Ctrl-C ends it before; the step is finished and saved.
+    """
     config, progress, fabric = trainer.config, trainer.progress, trainer.fabric
     with ExitStack() as at_end, named_loader_failures():
         diary = _Diary(trainer, folder, watch, sinks) if fabric.is_global_zero else None
         if diary is not None:
             at_end.callback(diary.close)
         batches = numbered_batches(mixture, progress.step, config.loaders)
-        last = time.monotonic()
-        while progress.share(config) < 1:
-            result = trainer.step(next(batches))
-            # The first process's clock counts, or the processes would part ways over the end of the run.
-            progress.elapsed = fabric.broadcast(progress.elapsed + time.monotonic() - last)
-            if diary is not None:
-                diary.after_step(result)
-            last = time.monotonic()  # what a checkpoint and its watch take is no training time
+        last, stops = time.monotonic(), False
+        with first_interrupt_waits() as is_interrupted:
+            while progress.share(config) < 1 and not stops:
+                result = trainer.step(next(batches))
+                # The first process's clock and Ctrl-C count, or the processes would part ways over the end of the run.
+                elapsed = progress.elapsed + time.monotonic() - last
+                progress.elapsed, stops = fabric.broadcast((elapsed, is_interrupted()))
+                if diary is not None:
+                    diary.after_step(result)
+                last = time.monotonic()  # what a checkpoint and its watch take is no training time
+        is_finished = progress.share(config) >= 1
         if diary is not None:
-            diary.checkpoint()
+            diary.checkpoint() if is_finished else diary.save()
+        if not is_finished:
+            raise Stopped(f"stopped at step {progress.step:,}; go on with --resume")
 
 
 def _freeze(encoder: Encoder, blocks: int) -> None:

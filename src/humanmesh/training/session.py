@@ -16,6 +16,7 @@ from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_imagenet, load_movenet
+from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.files.writing import output_folder
 from humanmesh.network.precision import has_fast_bfloat16
 from humanmesh.network.recovery import TEST_TIME_SETTINGS, Recovery, RecoveryConfig, build_recovery
@@ -23,6 +24,7 @@ from humanmesh.training.config import SessionConfig, TrainConfig
 from humanmesh.training.console import ConsoleBar
 from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
 from humanmesh.training.metrics_log import PictureFile, Sink, TensorBoardLog
+from humanmesh.training.resuming import settings_of
 from humanmesh.training.watch import HoldOutWatch
 
 ENCODER_STARTS = {
@@ -47,7 +49,12 @@ class Prepared:
 
 
 def train(config: TrainConfig, session: SessionConfig) -> dict[str, float]:
-    """Train to the end and write the weights; returns what the hold-outs said last, in the first process alone."""
+    """Train to the end and write the weights; returns what the hold-outs said last, in the first process alone.
+
+    Raises:
+        HumanMeshError: where something of it cannot be used, or a resumed run has its length already.
+        Stopped: where Ctrl-C ends it; it is saved.
+    """
     folder = output_folder(session.out)
     if (folder / CHECKPOINT).exists() and not session.resume:
         raise BadInputError(
@@ -55,12 +62,25 @@ def train(config: TrainConfig, session: SessionConfig) -> dict[str, float]:
         )
     ready = prepare(config, session)
     trainer = ready.trainer
+    _check_length(trainer, folder)
     if not trainer.fabric.is_global_zero:
         fit(trainer, ready.mixture, folder)
         return {}
     fit(trainer, ready.mixture, folder, ready.watch, _sinks(trainer, folder, session))
     trainer.save_weights(folder / WEIGHTS)
     return ready.watch.latest
+
+
+def _check_length(trainer: Trainer, folder: Path) -> None:
+    progress, config = trainer.progress, trainer.config
+    if progress.share(config) < 1:
+        return
+    done = f"{progress.step:,} steps in {progress.elapsed:,.0f} s are done"
+    lengths = {"steps": config.steps, "max_time": config.max_time}
+    asked = " and ".join(f"{name} {value:,}" for name, value in lengths.items() if value is not None)
+    raise BadInputError(
+        f"run {folder}", f"{done}, and {asked} asked for", "Give a larger --steps or --max-time to go on."
+    )
 
 
 def _sinks(trainer: Trainer, folder: Path, session: SessionConfig) -> list[Sink]:
@@ -84,7 +104,7 @@ def prepare(config: TrainConfig, session: SessionConfig) -> Prepared:
     shares = _shares(training, session.shares)
     pool = None if session.motion is None else read_pool(session.motion)
     fabric = _launched(config, session)
-    trainer = Trainer(fabric, _network(config, session), config, pool)
+    trainer = Trainer(fabric, _network(config, session), config, pool, settings_of(config, session))
     if session.resume:
         _restore(trainer, session.out / CHECKPOINT)
     mixture = Mixture(list(training.values()), shares, config.batch_size, config.seed, trainer.rows)
@@ -161,7 +181,9 @@ def _shares(sources: dict[str, ShardSource | StreamSource], given: dict[str, flo
 
 def _network(config: TrainConfig, session: SessionConfig) -> Recovery:
     torch.manual_seed(config.seed)  # initial weights and dropout of this process, which is ours
-    network = build_recovery(config.network, load_body_data(session.body))
+    # In eval mode alone: the hold-outs are measured as the weights will be used.
+    knowledge = bundled_pose_knowledge()
+    network = build_recovery(config.network, load_body_data(session.body), knowledge=knowledge)
     if session.resume:
         return network
     if session.weights is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 import photo_layouts as layouts
@@ -31,6 +32,7 @@ from humanmesh.data.readers import (
 )
 from humanmesh.data.readers.h36m import frame_tags, read_h36m_cameras
 from humanmesh.errors import BadInputError
+from humanmesh.files.images import LARGEST_AREA
 
 
 def changed_coco(folder: Path, change) -> Path:
@@ -69,6 +71,90 @@ def test_a_coco_fault_is_refused_where_the_rules_say_so(fault, tmp_path):
     path = changed_coco(tmp_path, COCO_FAULTS[fault])
     with pytest.raises(BadInputError, match=fault):
         read_coco(path, rules=ReadRules.strict())
+
+
+MALFORMED = {
+    "text for a keypoint": lambda content: content["annotations"][1]["keypoints"].__setitem__(0, "a"),
+    "number for keypoints": lambda content: content["annotations"][1].update(keypoints=5),
+    "text in the box": lambda content: content["annotations"][1].update(bbox=["a", 1, 2, 3]),
+    "list for the category": lambda content: content["annotations"][1].update(category_id=[1]),
+    "entry that is no object": lambda content: content["annotations"].__setitem__(1, None),
+    "image that is no object": lambda content: content["images"].append("b.jpg"),
+    "image without a name": lambda content: content["images"].append({"id": 8, "file_name": None}),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_coco_record_is_counted(kind, tmp_path):
+    report = ReadReport()
+    people = read_coco(changed_coco(tmp_path, MALFORMED[kind]), report=report)
+    assert report.counts == {"unreadable record": 1}
+    assert len(people) == (2 if kind.startswith("image") else 1)
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [0, 0, 0, 0], [1, 2, -3, 4], [np.nan, 2, 3, 4], [None] * 4])
+def test_a_box_that_holds_nothing_is_no_box(box, tmp_path):
+    people = read_coco(changed_coco(tmp_path, lambda content: content["annotations"][0].update(bbox=box)))
+    assert [person.box is None for person in people] == [True, False]
+
+
+def test_people_without_an_id_go_by_their_row(tmp_path):
+    def forget(content):
+        for person in content["annotations"]:
+            del person["id"]
+
+    assert [person.record for person in read_coco(changed_coco(tmp_path, forget))] == ["row 0", "row 1"]
+
+
+@pytest.mark.parametrize(("flag", "counts"), [(0, {}), (2, {"keypoint not finite": 1})])
+def test_a_joint_that_is_not_a_number_counts_if_it_is_labelled_and_moves_no_other(flag, counts, tmp_path):
+    def blot(content):
+        content["annotations"][0]["keypoints"][:3] = [np.nan, np.nan, flag]
+
+    report = ReadReport()
+    person = read_coco(changed_coco(tmp_path, blot), report=report)[0]
+    assert report.counts == counts
+    np.testing.assert_allclose(person.keypoints_2d[1:], layouts.points(layouts.COCO)[1:])
+
+
+def test_a_photo_of_a_crowd_alone_is_named_even_under_strict_rules(tmp_path):
+    def move(content):
+        content["annotations"][1].update(image_id=8, iscrowd=1)
+        content["images"].append({"id": 8, "file_name": "crowd.jpg"})
+
+    report = ReadReport()
+    layouts.write_photo(tmp_path / "train2017" / "crowd.jpg")
+    assert len(read_coco(changed_coco(tmp_path, move), rules=ReadRules.strict(), report=report)) == 1
+    assert report.counts == {"crowd": 1}
+
+
+@pytest.mark.parametrize("area", [LARGEST_AREA + 1000, 2 * LARGEST_AREA + 2000])
+def test_people_of_a_photo_that_predict_refuses_are_left_out(area, tmp_path):
+    path = layouts.write_coco(tmp_path)
+    Image.new("1", (1000, area // 1000)).save(tmp_path / "train2017" / "a.jpg", "PNG")
+    report = ReadReport()
+    assert not read_coco(path, report=report)
+    assert report.counts == {"unreadable photo": 2}
+    assert "too large. Scale it down to at most 89 megapixels" in report.examples["unreadable photo"][0]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "stored", "counts"),
+    [
+        (3, (layouts.WIDTH, layouts.HEIGHT), {"photo that a tag turns": 1}),
+        (6, (layouts.HEIGHT, layouts.WIDTH), {"photo that a tag turns": 1, "photo of another size": 2}),
+    ],
+    ids=["half", "quarter"],
+)
+def test_a_photo_that_its_tag_turns_is_counted_and_its_size_explained(orientation, stored, counts, tmp_path):
+    path = layouts.write_coco(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", stored).save(tmp_path / "train2017" / "a.jpg", exif=exif)
+    report = ReadReport()
+    read_coco(path, report=report)
+    assert report.counts == counts
+    assert all("turn the file first" in report.examples[reason][0] for reason in counts)
 
 
 def test_a_second_image_of_one_id_is_counted(tmp_path):
@@ -113,11 +199,33 @@ def test_joints_of_a_coco_category_are_matched_by_name(tmp_path):
             table = np.array(person["keypoints"]).reshape(-1, 3)[::-1]
             person["keypoints"] = [*table.ravel().tolist(), 5, 5, 2]
 
-    person = read_coco(changed_coco(tmp_path, reverse))[0]
+    report = ReadReport()
+    person = read_coco(changed_coco(tmp_path, reverse), report=report)[0]
     np.testing.assert_allclose(person.keypoints_2d, layouts.points(layouts.COCO))
+    assert report.counts == {"unknown joint name": 1}
 
 
-@pytest.mark.parametrize("content", ["", '{"images": [', "[1, 2]", '{"images": []}'])
+def test_joints_of_other_names_than_cocos_are_refused_with_both(tmp_path):
+    def rename(content):
+        content["categories"][0]["keypoints"] = [name.replace("_", " ").title() for name in layouts.COCO]
+
+    with pytest.raises(BadInputError, match=r"Left Shoulder.*Rename them to .*left_shoulder"):
+        read_coco(changed_coco(tmp_path, rename))
+
+
+NO_COCO_FILES = [
+    "",
+    '{"images": [',
+    "[1, 2]",
+    '{"images": []}',
+    '{"images": null, "annotations": []}',
+    '{"images": [], "annotations": [], "categories": null}',
+    '{"images": [], "annotations": [], "categories": [5]}',
+    '{"images": [], "annotations": [], "categories": [{"name": "person"}]}',
+]
+
+
+@pytest.mark.parametrize("content", NO_COCO_FILES)
 def test_a_file_that_is_no_coco_file_is_refused(content, tmp_path):
     path = tmp_path / "keypoints.json"
     path.write_text(content)

@@ -7,11 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from humanmesh.data.annotation import Annotation
-from humanmesh.errors import BadInputError
-from humanmesh.files.images import PHOTO_SUFFIXES, UNREADABLE
+from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files.images import PHOTO_SUFFIXES, PhotoHead, read_head
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,10 +18,12 @@ FAULTS: dict[str, str] = {
     "unreadable record": "the record is left out",
     "wrong number of keypoints": "the record is left out",
     "unknown category": "the record is left out",
+    "unknown joint name": "the joint is not used",
     "duplicate id": "the later record is left out",
     "annotation without its photo": "the record is left out",
     "unreadable photo": "the record is left out",
     "photo of another size": "the record is left out",
+    "photo that a tag turns": "the photo is taken as stored",
     "photo without annotation": "the photo is not used",
     "keypoint not finite": "the keypoint gets weight 0",
     "keypoint outside the photo": "the keypoint gets weight 0",
@@ -34,10 +35,12 @@ CHOICES: dict[str, str] = {
     "crowd": "a box round many people is left out",
     "marked invalid": "a record that its data set itself marks as unusable is left out",
     "not selected": "a record outside the asked-for part is left out",
+    "no box": "somebody whom the data set gives no box is left out by protocols that need one",
 }
 """Records that are as they should be and are left out all the same; rules cannot refuse these."""
 
 _EXAMPLES_KEPT = 20
+_TURN = "its EXIF tag turns it, so turn the file first if it was annotated turned"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Checks:
     given_report: ReadReport | None
     """Where to count; None makes a report of its own, which `finish` writes to the log."""
     _records: set[str] = field(default_factory=set)
-    _photos: dict[Path, tuple[int, int] | None] = field(default_factory=dict)
+    _photos: dict[Path, PhotoHead | tuple[str, str]] = field(default_factory=dict)
 
     @cached_property
     def report(self) -> ReadReport:
@@ -107,7 +110,7 @@ class Checks:
 
     def fault(self, reason: str, file: Path, record: object, found: str) -> None:
         """Count a record with a fault or a choice of the data set; raise where the rules refuse it."""
-        place = f"{file}, {record}: {found}"
+        place = f"{file}, {record}: {found.removesuffix('.')}"
         if reason in self.rules.refuse:
             raise BadInputError(
                 f"{self.source}: {reason}", place, "Mend the record, or let the reader skip it."
@@ -136,14 +139,15 @@ class Checks:
         """
         if not self.is_new(file, annotation.record):
             return None
-        size = self._photo_size(annotation, file)
-        if size is None:
+        head = self._head(annotation, file)
+        if head is None:
             return None
-        if stated_size is not None and stated_size != size:
-            found = f"{annotation.image} is {size[0]} x {size[1]}, stated {stated_size[0]} x {stated_size[1]}"
+        if stated_size is not None and stated_size != head.size:
+            found = f"{annotation.image} is {_by(head.size)}, stated {_by(stated_size)}"
+            found = f"{found}; {_TURN}" if head.is_turned else found
             self.fault("photo of another size", file, annotation.record, found)
             return None
-        annotation = self._with_usable_keypoints(annotation, file, size)
+        annotation = self._with_usable_keypoints(annotation, file, head.size)
         visible = int((annotation.weights_2d > 0).sum())
         if visible < self.rules.minimum_joints:
             found = f"{visible} visible, {self.rules.minimum_joints} needed"
@@ -152,23 +156,24 @@ class Checks:
         self.report.kept += 1
         return annotation
 
-    def _photo_size(self, annotation: Annotation, file: Path) -> tuple[int, int] | None:
-        image = annotation.image
+    def _head(self, annotation: Annotation, file: Path) -> PhotoHead | None:
+        """None (counted) where the photo cannot be used; a tag that turns it is counted once a photo."""
+        image, record = annotation.image, annotation.record
         if image not in self._photos:
-            self._photos[image] = _stored_size(image)
-        size = self._photos[image]
-        if size is None:
-            there = image.is_file()
-            reason = "unreadable photo" if there else "annotation without its photo"
-            self.fault(
-                reason, file, annotation.record, f"{image} is {'no picture' if there else 'not there'}"
-            )
-        return size
+            self._photos[image] = head = _head_or_fault(image)
+            if isinstance(head, PhotoHead) and head.is_turned:
+                self.fault("photo that a tag turns", file, record, f"{image}: {_TURN}")
+        head = self._photos[image]
+        if isinstance(head, PhotoHead):
+            return head
+        reason, found = head
+        self.fault(reason, file, record, found)
+        return None
 
     def _with_usable_keypoints(self, annotation: Annotation, file: Path, size: tuple[int, int]) -> Annotation:
         weights = annotation.weights_2d.astype(np.float32)
         finite = np.isfinite(annotation.keypoints_2d).all(-1) & np.isfinite(weights)
-        self._count_rows(annotation, file, "keypoint not finite", ~finite)
+        self._count_rows(annotation, file, "keypoint not finite", ~finite & (weights != 0))
         weights = np.where(finite, weights, 0)
         points = np.where(finite[:, None], annotation.keypoints_2d, 0)
         margin = self.rules.outside_margin * max(size)
@@ -208,12 +213,17 @@ class Checks:
             _LOG.warning("%s: %s", self.source, self.report)
 
 
-def _stored_size(image: Path) -> tuple[int, int] | None:
+def _head_or_fault(image: Path) -> PhotoHead | tuple[str, str]:
     try:
-        with Image.open(image) as photo:
-            return photo.size
-    except UNREADABLE:
-        return None
+        return read_head(image)
+    except MissingAssetError as error:
+        return "annotation without its photo", str(error)
+    except BadInputError as error:
+        return "unreadable photo", str(error)
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def need_file(kind: str, path: Path, remedy: str) -> Path:
