@@ -175,6 +175,34 @@ def slope_of(estimate: Estimate) -> float:
     return float(estimate.camera.lens.slope)
 
 
+def test_feet_that_the_estimate_turns_inward_point_forward():
+    """Hips and ankles of a stretched leg turned about the leg: no keypoint tells, and the feet of those who stand do not overlap."""
+    pose = default_mean_pose()
+    for side, sign in (("left", -1), ("right", 1)):
+        pose[SMPL_24.index[f"{side}_hip"], 1] = sign * 0.3
+        pose[SMPL_24.index[f"{side}_ankle"], 1] = sign * 0.4
+    start = estimate_of(pose)
+    found = refine(BODY, start, seen_at(start.keypoints_2d), 5, KNOWLEDGE)
+    assert toes_out(start) < -30
+    assert abs(toes_out(found)) < 15
+
+
+def toes_out(estimate: Estimate) -> float:
+    """Degrees by which both feet point away from each other, seen from above; the body faces +z before the camera turns it."""
+    joints, _ = BODY(torch.cat([torch.eye(3)[None, None], estimate.rotations[:, 1:]], 1), estimate.shape)
+    foot = [
+        joints[0, SMPL_24.index[f"{side}_foot"]] - joints[0, SMPL_24.index[f"{side}_ankle"]]
+        for side in ("left", "right")
+    ]
+    return (
+        math.degrees(
+            math.atan2(float(foot[0][0]), float(foot[0][2]))
+            - math.atan2(float(foot[1][0]), float(foot[1][2]))
+        )
+        / 2
+    )
+
+
 def test_rotations_stay_rotations_and_no_gradient_flows():
     start = estimate_of(default_mean_pose().requires_grad_())
     found = refine(BODY, start, seen_at(start.keypoints_2d.detach() + 0.1), 3)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +95,15 @@ def pressed(folder: Path, times: int, watch: Callable[[torch.nn.Module], dict[st
     fit(trainer, mixture, folder, watch, [Presses(times)])
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, which shells take from the jobs in their background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_a_training_after_its_step_and_saves_it(tmp_path):
     with pytest.raises(Stopped, match="stopped at step 2; go on with --resume"):
         pressed(tmp_path, 1, lambda _: pytest.fail("who stops a training waits for no measurement"))
@@ -103,6 +112,7 @@ def test_ctrl_c_ends_a_training_after_its_step_and_saves_it(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         pressed(tmp_path, 2, lambda _: {})
