@@ -35,6 +35,20 @@ class WeakPerspectiveCamera:
         nothing = torch.zeros_like(projected)
         return Linearised(projected, scale.expand(projected.shape[:2]), nothing, nothing)
 
+    @property
+    def lens_deviation(self) -> Float[Tensor, "batch"]:
+        """Standard deviation of the logarithm of the lens's slope; 0 where the lens is known, or there is none."""
+        return torch.zeros_like(self.scale)
+
+    def changed(
+        self,
+        log_scale: Float[Tensor, "batch"],
+        offset: Float[Tensor, "batch 2"],
+        log_slope: Float[Tensor, "batch"],
+    ) -> "WeakPerspectiveCamera":
+        """The camera with its scale's logarithm and its offset (metres) changed, and the logarithm of the slope of its lens."""
+        return replace(self, scale=self.scale * log_scale.exp(), translation=self.translation + offset)
+
 
 @dataclass(frozen=True)
 class Linearised:
@@ -65,10 +79,6 @@ class CropLens:
         """The same lenses in the type and on the device of a tensor."""
         return CropLens(self.slope.to(like), self.principal_point.to(like), self.deviation.to(like))
 
-    def changed(self, log_slope: Float[Tensor, "batch"]) -> "CropLens":
-        """The lenses with their slopes' logarithms changed."""
-        return replace(self, slope=self.slope * log_slope.exp())
-
 
 UNKNOWN_LENS_DEVIATION = 0.7
 """Of a photo's whose camera nobody knows: half of them between 0.62 and 1.6 times the guess."""
@@ -78,9 +88,9 @@ def centred_lens(
     slope: float, like: Float[Tensor, "batch *rest"], deviation: float = UNKNOWN_LENS_DEVIATION
 ) -> CropLens:
     """The same lens for every crop of a batch, its axis through the crop's middle."""
-    like = like.flatten(1)[:, 0] if like.dim() > 1 else like
+    crops = len(like)
     return CropLens(
-        torch.full_like(like, slope), like.new_zeros(len(like), 2), torch.full_like(like, deviation)
+        like.new_full((crops,), slope), like.new_zeros(crops, 2), like.new_full((crops,), deviation)
     )
 
 
@@ -103,6 +113,21 @@ class CropPerspectiveCamera(WeakPerspectiveCamera):
         by_depth = -from_axis * (change / shrinkage)[..., None]
         by_lens = by_depth * points_camera[..., 2:]
         return Linearised(axis + from_axis, flat.by_xy / shrinkage, by_depth, by_lens)
+
+    @property
+    def lens_deviation(self) -> Float[Tensor, "batch"]:
+        """That of the lens."""
+        return self.lens.deviation
+
+    def changed(
+        self,
+        log_scale: Float[Tensor, "batch"],
+        offset: Float[Tensor, "batch 2"],
+        log_slope: Float[Tensor, "batch"],
+    ) -> WeakPerspectiveCamera:
+        """The same with the lens's slope changed, too."""
+        lens = replace(self.lens, slope=self.lens.slope * log_slope.exp())
+        return WeakPerspectiveCamera.changed(replace(self, lens=lens), log_scale, offset, log_slope)
 
 
 _LEAST_SHRINKAGE = 0.2

@@ -8,7 +8,8 @@ The regressor knows what bodies do; the heat maps know where joints are. The ste
 over small rotations d of the joints (radians, each in its own frame) and changes of the camera, of the lens where nobody knows it (l,
 of its slope's logarithm, by a deviation of lambda) and of the shape (b, standard deviations), with projected keypoints x, heat-map
 keypoints h and their confidences c, and the Geman-McClure function rho, so that one wrong keypoint pulls little. z are depths of
-keypoints, m those of the depth maps, where there are any. E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
+keypoints, m those of the depth maps, where there are any.
+E is the energy of the pose under a mixture of Gaussians (`body.priors`), e the turns beyond the joints' limits
 (`body.joint_limits`); what still lies beyond them at the end is turned back. f is how far a knee is bent: people who stand
 lock their knees, which no Gaussian says, while the pull on knees that are clearly bent fades. tau says how far the
 regressor may be wrong: arms and legs more than the spine, hands and feet hardly; and
@@ -34,7 +35,7 @@ from humanmesh.body.model import KeypointBody
 from humanmesh.body.priors import PosePrior
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.body.standing import stance_of
-from humanmesh.geometry.cameras import CropPerspectiveCamera, WeakPerspectiveCamera
+from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import (
     axis_angle_to_matrix,
     inverse_right_jacobian,
@@ -80,8 +81,9 @@ _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 _SHAPE_DEVIATION = 1.0
 """Of each coefficient, in standard deviations of people: the regressor hardly sees shapes (mean error .92 on 250 rendered people)."""
-_TURNS, _CAMERA, _LENS = slice(0, 72), slice(72, 75), 75
-"""Rows of the changes; the rest are the shape's."""
+_TURNS, _CAMERA, _LENS = slice(0, 72), slice(72, 76), 75
+"""Rows of the changes: the camera's are the logarithm of its scale, its offset and the logarithm of its lens's slope; the rest are the
+shape's."""
 _LEAST_LENS_DEVIATION = 1e-4
 """Stands for a lens that is known."""
 
@@ -117,8 +119,7 @@ def _precision(
     of_turns = world.mT @ (torch.stack([deep, deep, planar], 1)[..., None] * world)
     deviations = world.new_tensor([1.0] * 72 + [_CAMERA_DEVIATION] * 3 + [1.0] + [_SHAPE_DEVIATION] * shapes)
     precision = deviations.pow(-2).diag().repeat(len(world), 1, 1)
-    if isinstance(camera, CropPerspectiveCamera):
-        precision[:, _LENS, _LENS] = camera.lens.deviation.clamp_min(_LEAST_LENS_DEVIATION).pow(-2)
+    precision[:, _LENS, _LENS] = camera.lens_deviation.clamp_min(_LEAST_LENS_DEVIATION).pow(-2)
     blocks = precision[:, _TURNS, _TURNS].unflatten(2, (24, 3)).unflatten(1, (24, 3))
     blocks.diagonal(dim1=1, dim2=3).copy_(of_turns.permute(0, 2, 3, 1))
     return precision
@@ -228,13 +229,9 @@ _LEG_KEYPOINTS = torch.tensor([
 def _changed(
     estimate: Estimate, change: Float[Tensor, "batch changes"]
 ) -> tuple[Float[Tensor, "batch 24 3 3"], WeakPerspectiveCamera, Float[Tensor, "batch shapes"]]:
-    turns, of_camera, of_shape = change[:, _TURNS], change[:, _CAMERA], change[:, _LENS + 1 :]
+    turns, of_camera, of_shape = change[:, _TURNS], change[:, _CAMERA], change[:, _CAMERA.stop :]
     rotations = estimate.rotations @ axis_angle_to_matrix(turns.unflatten(1, (24, 3)))
-    camera = estimate.camera
-    scale, translation = camera.scale * of_camera[:, 0].exp(), camera.translation + of_camera[:, 1:]
-    camera = replace(camera, scale=scale, translation=translation)
-    if isinstance(camera, CropPerspectiveCamera):
-        camera = replace(camera, lens=camera.lens.changed(change[:, _LENS]))
+    camera = estimate.camera.changed(of_camera[:, 0], of_camera[:, 1:3], of_camera[:, 3])
     return rotations, camera, estimate.shape + of_shape
 
 
@@ -321,9 +318,8 @@ def _pull_to_depths(
     by_turn, by_shape = (
         depths_of(derivative.movedim(2, 3)) for derivative in (found.by_turn, found.by_shape)
     )
-    jacobian = torch.cat(
-        [by_turn, by_turn.new_zeros(*by_turn.shape[:2], _LENS + 1 - _CAMERA.start), by_shape], 2
-    )
+    by_camera = by_turn.new_zeros(*by_turn.shape[:2], _CAMERA.stop - _CAMERA.start)
+    jacobian = torch.cat([by_turn, by_camera, by_shape], 2)
     weighted = (weights[..., None] * jacobian).mT
     normal += weighted @ jacobian
     slope += weighted @ residual[..., None]

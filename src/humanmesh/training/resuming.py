@@ -33,7 +33,7 @@ def settings_of(config: TrainConfig, session: SessionConfig) -> Settings:
 def _flat(values: Mapping[str, Any], parent: str = "") -> Settings:
     flat = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {f"{parent}{name}": value}
+        flat |= _flat(value, f"{parent}{name}.") if isinstance(value, dict) else {f"{parent}{name}": value}
     return flat
 
 
