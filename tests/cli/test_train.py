@@ -105,6 +105,7 @@ def test_a_killed_run_loses_at_most_its_interval_and_goes_on(files):
         (["--mode", "no-prior", "--weights", "open", "--encoder", "resnet50"], "another preset or encoder"),
         (["--mode", "no-prior", "--crop-size", "200"], "multiple of 32"),
         (["--mode", "no-prior", "--batch-size", "0"], "batch_size must be at least 1"),
+        (["--mode", "no-prior", "--augmentation", "-1"], "rotation_share is a share"),
         (["--mode", "no-prior", "--steps", "0"], "steps must be positive"),
         (["--mode", "no-prior", "--max-time", "nan"], "max_time must be positive"),
         (["--mode", "no-prior", "--device", "toaster"], "Training on 'toaster': "),

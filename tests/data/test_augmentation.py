@@ -132,3 +132,25 @@ def test_pictures_stay_in_range():
 def test_a_share_outside_zero_to_one_is_refused(name, value):
     with pytest.raises(ValueError, match=f"^{name} is a share"):
         AugmentationConfig(**{name: value})
+
+
+def test_augmentation_of_no_strength_leaves_the_mirror_alone():
+    none = AugmentationConfig().times(0)
+    assert none.mirror_share == AugmentationConfig().mirror_share
+    still = augment(batch(), replace(none, mirror_share=0.0), 32, generator())
+    torch.testing.assert_close(still.images, augment(batch(), NO_AUGMENTATION, 32, generator()).images)
+
+
+def test_half_the_augmentation_moves_people_half_as_far():
+    only_shift = replace(NO_AUGMENTATION, shift=0.06)
+    plain, half, whole = (
+        augment(batch(), config, 32, generator()).keypoints_2d
+        for config in (NO_AUGMENTATION, only_shift.times(0.5), only_shift)
+    )
+    torch.testing.assert_close(half - plain, (whole - plain) / 2)
+
+
+@pytest.mark.parametrize("strength", [-1, 5, float("nan"), float("inf")])
+def test_a_strength_that_leaves_no_sensible_shares_is_refused(strength):
+    with pytest.raises(ValueError, match="_share is a share"):
+        AugmentationConfig().times(strength)

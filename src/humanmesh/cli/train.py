@@ -60,6 +60,8 @@ class Arguments:
     """Pictures a step; the preset's where None."""
     learning_rate: float | None = None
     """Step size of encoder and regressor; the preset's where None."""
+    augmentation: float = 1.0
+    """How far pictures stray from the stored ones, in units of the preset's: 0 leaves only the mirror, 0.5 suits the last of a training."""
     seed: int = 0
     """Seed of batches, augmentation and initial weights."""
     freeze_encoder_blocks: int = 0
@@ -186,7 +188,13 @@ def configured(arguments: Arguments) -> TrainConfig:
     if "max_time" in given or "steps" in given:  # a length that is given replaces the preset's
         given = {"max_time": None, "steps": None} | given
     return replace(
-        preset, mode=arguments.mode, seed=arguments.seed, network=network, optimizer=optimizer, **given
+        preset,
+        mode=arguments.mode,
+        seed=arguments.seed,
+        network=network,
+        optimizer=optimizer,
+        augmentation=preset.augmentation.times(arguments.augmentation),
+        **given,
     )
 
 

@@ -48,6 +48,20 @@ class AugmentationConfig:
         if self.margin <= 0:
             raise ValueError(f"margin must be positive, got {self.margin}")
 
+    def times(self, strength: float) -> "AugmentationConfig":
+        """So many times as far: every deviation and share, but for the mirror's and for the spread of turns, of which there are more.
+
+        Raises:
+            ValueError: where a share would leave [0, 1].
+        """
+        return replace(self, **{name: strength * getattr(self, name) for name in _STRAYING})
+
+
+_STRAYING = (
+    "scale", "shift", "rotation_share", "any_rotation_share", "color", "occlusion_share", "extreme_crop_share",
+    "blur_share",
+)  # fmt: skip
+
 
 HMR_AUGMENTATION = AugmentationConfig(
     scale=0.12, shift=0.05, rotation_share=0.0, any_rotation_share=0.0, color=0.0, occlusion_share=0.0,
