@@ -107,6 +107,18 @@ def test_the_photo_is_found_beside_the_result_or_above_it_if_its_size_is_right(p
         pages_of(folder / "one.npz", folder / "one.png")
 
 
+def test_photos_are_found_in_the_folder_that_is_named_and_nowhere_else(people, tmp_path):
+    out, photos, empty = (tmp_path / name for name in ("out", "photos", "empty"))
+    for folder in (out, photos, empty):
+        folder.mkdir()
+    for name in ("one", "other"):
+        people[0].save(out / f"{name}.npz")
+        write_png(photos / f"{name}.png", torch.zeros(3, HEIGHT, WIDTH))
+    write_png(out / "one.png", torch.zeros(3, HEIGHT, WIDTH))
+    assert [page.title for page in pages_of(out, photos)] == ["one.png", "other.png"]
+    assert [page.photo for page in pages_of(out, empty)] == [None, None]
+
+
 def test_the_photo_of_files_that_were_renamed_is_found(people, tmp_path):
     people[0].save(tmp_path / "one_2.npz")  # as `humanmesh predict` calls the files of one.2.png
     write_png(tmp_path / "one.2.png", torch.zeros(3, HEIGHT, WIDTH))

@@ -39,7 +39,7 @@ class Arguments:
     seconds: float = 3.0
     """Time of one turn of the turntable."""
     photo: Path | None = None
-    """The photo; where None, one of the result's name beside it or in the folder above, or plain ground."""
+    """The photo, or the folder where photos of the results' names lie; where None, they are looked for beside the result and in the folder above."""
     body: str | None = None
     """Path of the body file that the results were made with, unless that is bundled."""
 

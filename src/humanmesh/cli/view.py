@@ -26,7 +26,7 @@ class Arguments:
     out: Path | None = None
     """HTML file to write; NAME.html beside the result where None."""
     photo: Path | None = None
-    """The photo; where None, one of the result's name beside it or in the folder above."""
+    """The photo, or the folder where photos of the results' names lie; where None, they are looked for beside the result and in the folder above."""
     body: str | None = None
     """Path of the body file that the result was made with, unless that is bundled."""
     open: bool = True

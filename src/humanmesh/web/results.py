@@ -50,7 +50,7 @@ class Sources:
     body: str | None = None
     """Path of the body that it was made with, unless that is bundled."""
     photo: Path | None = None
-    """The photo; where None, one of the result's name beside it or in the folder above."""
+    """The photo, or the folder where one of the result's name lies; where None, that is beside the result or in the folder above."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,11 @@ def read_result(path: Path, sources: Sources) -> list[Result]:
     if not path.exists():
         raise MissingAssetError("result", path, "Check the path.")
     groups = _groups(path) if path.is_dir() else [[path]]
-    if sources.photo is not None and len(groups) > 1:
+    if sources.photo is not None and not sources.photo.is_dir() and len(groups) > 1:
         found = f"one photo for {len(groups)} results"
-        raise BadInputError(f"Folder {path}", found, "Give one result with its photo.")
+        raise BadInputError(
+            f"Folder {path}", found, "Give the folder of their photos, or one result with its photo."
+        )
     return [Result(group[0], _page(group, sources)) for group in groups]
 
 
@@ -326,7 +328,7 @@ class PhotoResult:
 
 
 def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_known: bool = True) -> Photo:
-    """The photo that was named, or one of the result's name and size that lies near it."""
+    """The photo that was named, or one of the result's name and size that lies in the folder that was named, or near the result."""
 
     def read(path: Path) -> Photo:
         pixels = read_photo(path)
@@ -337,9 +339,11 @@ def _photo(result: Path, size: tuple[int, int], sources: Sources, *, is_size_kno
             raise BadInputError(f"Photo {path}", sizes, "Give the photo that the result was made from.")
         return Photo(path.name, found, pixels)
 
-    if sources.photo is not None:
-        return read(sources.photo)
     folders = (result.parent, result.parent.parent)
+    if sources.photo is not None:
+        if not sources.photo.is_dir():
+            return read(sources.photo)
+        folders = (sources.photo,)
     for folder, stem, suffix in itertools.product(folders, photo_stems(result.stem), sorted(PHOTO_SUFFIXES)):
         try:
             return read(folder / f"{stem}{suffix}")
