@@ -128,22 +128,21 @@ def read_bvh(path: Path) -> tuple[list[str], np.ndarray, float]:
             break
     rest = list(words)
     values = np.array(rest[5:], dtype=float).reshape(int(rest[1]), -1)
-    positions = [replay(frame, parents, np.array(offsets), channels) for frame in values]
-    return names, np.array(positions), float(rest[4])
+    return names, replay(values, parents, np.array(offsets), channels), float(rest[4])
 
 
 def replay(values: np.ndarray, parents: list, offsets: np.ndarray, channels: list[list[str]]) -> np.ndarray:
-    """Positions of all joints in one frame."""
-    numbers = iter(values)
+    """(frames, joints, 3) positions, of a row of channels a frame."""
+    columns = iter(values.T)
     worlds: list[np.ndarray] = []
     for row, parent in enumerate(parents):
-        own = np.eye(4)
-        own[:3, 3] = offsets[row]
+        own = np.tile(np.eye(4), (len(values), 1, 1))
+        own[:, :3, 3] = offsets[row]
         for channel in channels[row]:
-            axis, amount = channel[0].lower(), next(numbers)
+            axis, amounts = channel[0].lower(), next(columns)
             if channel.endswith("position"):
-                own["xyz".index(axis), 3] += amount
+                own[:, "xyz".index(axis), 3] += amounts
             else:
-                own[:3, :3] = own[:3, :3] @ Rotation.from_euler(axis, amount, degrees=True).as_matrix()
+                own[:, :3, :3] @= Rotation.from_euler(axis, amounts[:, None], degrees=True).as_matrix()
         worlds.append(own if parent is None else worlds[parent] @ own)
-    return np.stack(worlds)[:, :3, 3]
+    return np.stack(worlds, 1)[..., :3, 3]

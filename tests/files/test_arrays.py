@@ -46,10 +46,11 @@ def test_what_is_no_npz_file_is_refused_with_the_reason(tmp_path):
         BadInputError, match=r"^X: it cannot be read \(No such file or directory\)\. Mend it\.$"
     ):
         read_arrays(tmp_path / "none.npz", "X", "Mend it.")
-    with (tmp_path / "one.npz").open("wb") as file:
-        np.save(file, np.ones(2))
-    with pytest.raises(BadInputError, match="one array without a name"):
-        read_arrays(tmp_path / "one.npz", "X", "Mend it.")
+    np.save(tmp_path / "one.npy", np.ones(2))
+    (tmp_path / "person.json").write_text("{}")
+    for name in ("one.npy", "person.json"):
+        with pytest.raises(BadInputError, match=r"no whole NPZ file of plain arrays: File is not a zip file"):
+            read_arrays(tmp_path / name, "X", "Mend it.")
 
 
 def test_a_note_beside_the_arrays_is_left_out(path):

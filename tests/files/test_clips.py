@@ -183,6 +183,7 @@ def test_what_is_no_clip_of_this_body_is_refused(clip, tmp_path):
         ("body", None, "made with the body 'None'"),
         ("photo_size", None, "'photo_size' is missing"),
         ("times", np.zeros((2, FRAMES)), "'times' is missing or of a wrong shape"),
+        ("times", np.arange(FRAMES) % 5 / RATE, "its times do not increase"),
         ("identities", np.array(["one", "two"]), "'identities' is missing or of a wrong shape"),
         ("poses", np.zeros((2, FRAMES, 71)), "'poses' is missing or of a wrong shape"),
         ("trans", np.zeros((2, FRAMES + 1, 3)), "'trans' is missing or of a wrong shape"),

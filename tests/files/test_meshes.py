@@ -206,6 +206,33 @@ def test_zyx_angles_give_the_rotation_back_also_in_gimbal_lock(y):
     np.testing.assert_allclose(again, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("away", [0, 1e-6, 1e-5, 1e-4, 1e-3, 0.1])
+def test_zyx_angles_of_single_precision_are_as_good_near_a_right_angle_as_elsewhere(away):
+    chance = np.random.default_rng(0)
+    angles = [chance.uniform(-3, 3, 1000), np.pi / 2 - away * chance.uniform(-1, 1, 1000), np.full(1000, 0.3)]
+    rotations = Rotation.from_euler("ZYX", np.stack(angles, 1)).as_matrix().astype(np.float32)
+    again = Rotation.from_euler("ZYX", zyx_angles(rotations.astype(np.float64))).as_matrix()
+    np.testing.assert_allclose(again, rotations, atol=2e-7)
+
+
+@pytest.mark.parametrize("lean", [0.05, 0.5])
+def test_between_two_frames_of_a_bvh_the_body_stands_between_theirs(lean, person, tmp_path):
+    """Also for programs that interpolate every angle by itself, once round, past the back and both sides."""
+    turns = Rotation.from_euler("YX", [[angle, lean] for angle in np.linspace(0, 2 * np.pi, 73)])
+    rotations = np.tile(person.rotations, (73, 1, 1, 1))
+    rotations[:, 0] = turns.as_matrix().astype(np.float32) @ np.diag(Y_UP.astype(np.float32))
+    translation = np.tile(person.translation, (73, 1))
+    write_bvh(tmp_path / "frames.bvh", rig_of_body(person.body, rotations, person.shape, translation))
+    _, frames, _ = read_bvh(tmp_path / "frames.bvh")
+    head, _, motion = (tmp_path / "frames.bvh").read_text().partition("Frames: 73\n")
+    first, *rows = motion.splitlines()
+    values = np.array([row.split() for row in rows], float)
+    halves = "\n".join(" ".join(map(str, row)) for row in (values[1:] + values[:-1]) / 2)
+    (tmp_path / "halves.bvh").write_text(f"{head}Frames: 72\n{first}\n{halves}\n")
+    _, between, _ = read_bvh(tmp_path / "halves.bvh")
+    assert np.linalg.norm(between - (frames[1:] + frames[:-1]) / 2, axis=-1).max() < 0.01
+
+
 @pytest.mark.parametrize("suffix", ["obj", "ply"])
 def test_triangles_come_back_upright(suffix, person, tmp_path):
     save_person(tmp_path / f"p.{suffix}", person)

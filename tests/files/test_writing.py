@@ -13,7 +13,15 @@ def test_a_file_takes_its_name_when_the_block_ends_well(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize("name", ["file.txt/page.html", "x" * 250 + ".html", "nowhere/page.html"])
+def test_a_name_may_be_as_long_as_a_name_can_be(tmp_path):
+    path = tmp_path / ("x" * 251 + ".txt")
+    path.touch()  # the file system takes it
+    with whole_file(path) as beside:
+        beside.write_text("words")
+    assert path.read_text() == "words"
+
+
+@pytest.mark.parametrize("name", ["file.txt/page.html", "x" * 251 + ".html", "nowhere/page.html"])
 def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path, name):
     (tmp_path / "file.txt").write_text("words")
     with pytest.raises(BadInputError, match="Cannot write"), whole_file(tmp_path / name) as beside:

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -140,6 +141,7 @@ def test_what_is_no_result_is_refused_with_words(people, tmp_path):
         "list.json": b"[]",
         "nobody.json": b'{"format": "humanmesh-people-1", "people": []}',
         "null.json": b'{"format": "humanmesh-people-1", "people": null}',
+        "deep.json": b"[" * 100_000,
         "words.glb": b"words of more than twenty letters",
     }.items():
         (tmp_path / name).write_bytes(content)
@@ -154,6 +156,32 @@ def test_a_file_that_was_cut_short_is_refused(people, suffix, tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(BadInputError, match="no whole"):
         pages_of(path)
+
+
+@pytest.mark.parametrize(
+    "lens", [{"yfov": 0.0}, {"yfov": 4.0}, {"aspectRatio": -1.0}, {"aspectRatio": math.inf}]
+)
+def test_a_glb_whose_camera_can_see_nothing_is_refused(people, lens, tmp_path):
+    people[0].save(tmp_path / "one.glb")
+    content = (tmp_path / "one.glb").read_bytes()
+    length = int.from_bytes(content[12:16], "little")
+    document = json.loads(content[20 : 20 + length])
+    document["cameras"][0]["perspective"] |= lens
+    changed = json.dumps(document, separators=(",", ":")).encode()
+    changed += b" " * (-len(changed) % 4)
+    body = b"".join([len(changed).to_bytes(4, "little"), b"JSON", changed, content[20 + length :]])
+    (tmp_path / "one.glb").write_bytes(content[:8] + (12 + len(body)).to_bytes(4, "little") + body)
+    with pytest.raises(BadInputError, match="no whole GLB"):
+        pages_of(tmp_path / "one.glb")
+
+
+def test_a_glb_without_its_numbers_is_refused(people, tmp_path):
+    people[0].save(tmp_path / "one.glb")
+    content = (tmp_path / "one.glb").read_bytes()
+    end = 20 + int.from_bytes(content[12:16], "little")
+    (tmp_path / "one.glb").write_bytes(content[:8] + end.to_bytes(4, "little") + content[12:end])
+    with pytest.raises(BadInputError, match="no whole GLB"):
+        pages_of(tmp_path / "one.glb")
 
 
 def test_a_file_with_a_flipped_byte_is_refused(people, tmp_path, capsys):
@@ -189,9 +217,15 @@ def test_pixels_that_are_not_square_stay_so_on_the_page(people, suffix, tmp_path
     ("name", "value", "words"),
     [
         ("theta", np.zeros(84, np.float32), "'theta' is missing or of a wrong shape"),
-        ("trans", np.full((1, 3), np.nan, np.float32), "'trans' holds what is no number"),
-        ("camera_pitch", np.array(np.nan, np.float32), "'camera_pitch' holds what is no number"),
-        ("focal_length", np.array(0.0, np.float32), "its camera has no size"),
+        ("trans", np.full((1, 3), np.nan, np.float32), "'trans' holds what is no sensible number"),
+        ("camera_pitch", np.array(np.nan, np.float32), "'camera_pitch' holds what is no sensible number"),
+        ("theta", np.full(85, 1e30, np.float32), "'theta' holds what is no sensible number"),
+        ("theta", np.zeros(85, np.complex64), "'theta' is missing or of a wrong shape"),
+        ("focal_length", np.array(0.0, np.float32), "its camera has no sensible size"),
+        ("photo_size", np.array([320.5, 240]), "its camera has no sensible size"),
+        ("photo_size", np.array([99_999, 99_999]), "its camera has no sensible size"),
+        ("body_scale", np.array(0.0), "its body or its pixels have no size"),
+        ("score", np.array(np.inf), "its score lies outside 0 to 1"),
         ("body", np.array("smpl"), "'smpl', which is not bundled"),
         ("format", np.array("humanmesh-person-9"), "its format is 'humanmesh-person-9'"),
     ],

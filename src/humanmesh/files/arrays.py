@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from humanmesh.errors import BadInputError
 
@@ -23,14 +24,10 @@ def read_arrays(
         BadInputError: where there is no such file, or it is damaged or no NPZ file.
     """
     try:
-        # Opened here, because np.load leaves a damaged archive open.
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                raise ValueError("it is one array without a name")
-            with content:
-                wanted = [name for name in content.files if names is None or name in names]
-                arrays = {name: content[name] for name in wanted}
+        # Not by np.load, which takes whatever is no archive for a pickle and tells how to open that.
+        with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as content:
+            wanted = [name for name in content.files if names is None or name in names]
+            arrays = {name: content[name] for name in wanted}
     except Exception as error:  # a damaged archive can fail in any way
         raise BadInputError(what, f"it cannot be read ({_reason(error)})", remedy) from error
     # A member that is no array, such as a note beside them, comes as bytes.

@@ -4,6 +4,7 @@ The rest pose is the body's T. The root carries position and rotation, every oth
 degrees, in the order z, y, x: a joint's turn is Rz Ry Rx.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from humanmesh.files.rigs import FRAME_TIME, Rig, evenly_timed
 from humanmesh.files.writing import whole_file
 
 _ROTATION_CHANNELS = "Zrotation Yrotation Xrotation"
-_GIMBAL_SINE = 1 - 1e-12
 
 
 def write_bvh(path: Path | str, rig: Rig) -> None:
@@ -25,7 +25,8 @@ def write_bvh(path: Path | str, rig: Rig) -> None:
     frame_time = np.diff(rig.times).mean() if len(rig.times) > 1 else FRAME_TIME
     lines = ["HIERARCHY", *_joint_lines(rig, 0, 0), "MOTION"]
     lines += [f"Frames: {len(rig.rotations)}", f"Frame Time: {frame_time:.8f}"]
-    degrees = np.degrees(zyx_angles(rig.rotations.astype(np.float64)))[:, _file_order(rig.parents)]
+    angles = _without_jumps(zyx_angles(rig.rotations.astype(np.float64)))
+    degrees = np.degrees(angles)[:, _file_order(rig.parents)]
     rows = np.concatenate([rig.root_positions, degrees.reshape(len(degrees), -1)], 1)
     lines += [" ".join(f"{value:.6f}" for value in row) for row in rows]
     with whole_file(path) as beside:
@@ -33,14 +34,32 @@ def write_bvh(path: Path | str, rig: Rig) -> None:
 
 
 def zyx_angles(rotations: np.ndarray) -> np.ndarray:
-    """Angles (z, y, x) in radians with R = Rz Ry Rx; where y is a right angle, x is 0."""
-    sine_y = -rotations[..., 2, 0]
-    y = np.arcsin(sine_y.clip(-1, 1))
-    is_locked = abs(sine_y) > _GIMBAL_SINE
+    """Angles (z, y, x) in radians with R = Rz Ry Rx, y between -pi / 2 and pi / 2.
+
+    y and x are those of Rz^T R, so that they make up for what of z is uncertain where y is nearly a right angle.
+    """
     z = np.arctan2(rotations[..., 1, 0], rotations[..., 0, 0])
-    x = np.arctan2(rotations[..., 2, 1], rotations[..., 2, 2])
-    locked_z = np.arctan2(-rotations[..., 0, 1], rotations[..., 1, 1])
-    return np.stack([np.where(is_locked, locked_z, z), y, np.where(is_locked, 0, x)], -1)
+    cosine, sine = np.cos(z), np.sin(z)
+    y = np.arctan2(-rotations[..., 2, 0], cosine * rotations[..., 0, 0] + sine * rotations[..., 1, 0])
+    x = np.arctan2(
+        sine * rotations[..., 0, 2] - cosine * rotations[..., 1, 2],
+        cosine * rotations[..., 1, 1] - sine * rotations[..., 0, 1],
+    )
+    return np.stack([z, y, x], -1)
+
+
+def _without_jumps(angles: np.ndarray) -> np.ndarray:
+    """(frames, joints, 3) of the same turns, each as near as can be to the frame before.
+
+    Programs interpolate every angle by itself: between 179 and -179 degrees they would turn the body once round.
+    """
+    steady = angles.copy()
+    for before, now in itertools.pairwise(steady):
+        ways = np.stack([now, now * [1, -1, 1] + np.pi])  # Rz Ry Rx is the same for z + pi, pi - y, x + pi
+        ways += 2 * np.pi * np.round((before - ways) / (2 * np.pi))
+        distances = abs(ways - before).sum(-1, keepdims=True)
+        now[:] = np.where(distances[0] <= distances[1], ways[0], ways[1])
+    return steady
 
 
 def _children(parents: tuple[int, ...], row: int) -> list[int]:

@@ -265,6 +265,8 @@ def _check(arrays: dict[str, np.ndarray], what: str) -> None:
             raise BadInputError(what, f"its field {name!r} holds what is no number", _MAKE_AGAIN)
     if arrays["focal_length"] <= 0 or (arrays["photo_size"] <= 0).any():
         raise BadInputError(what, "its camera has no size", _MAKE_AGAIN)
+    if (np.diff(arrays["times"]) <= 0).any():
+        raise BadInputError(what, "its times do not increase", _MAKE_AGAIN)
     for identity, present in zip(arrays["identities"], arrays["present"], strict=True):
         rows = present.nonzero()[0]
         if not len(rows) or rows[-1] - rows[0] + 1 != len(rows):

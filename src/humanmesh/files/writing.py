@@ -19,7 +19,7 @@ def whole_file(path: Path | str) -> Generator[Path, None, None]:
     path = Path(path)
     if not path.name:
         raise BadInputError(f"Cannot write {path}", "it names no file", "Give the name of a file.")
-    beside = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    beside = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield beside
         os.replace(beside, path)

@@ -20,7 +20,7 @@ from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, U
 from humanmesh.files.arrays import read_arrays
 from humanmesh.files.body_models import BUNDLED_BODIES, load_body_data
 from humanmesh.files.clips import CLIP_FORMAT, read_clip
-from humanmesh.files.images import PHOTO_SUFFIXES, read_photo
+from humanmesh.files.images import LARGEST_AREA, PHOTO_SUFFIXES, read_photo
 from humanmesh.files.meshes import PERSON_FORMAT
 from humanmesh.files.result_names import photo_stems
 from humanmesh.geometry.rotations import axis_angle_to_matrix
@@ -31,6 +31,10 @@ from humanmesh.web.page import PEOPLE_FORMAT, Page, PageCamera, PagePerson, clip
 _MAKE_AGAIN = "Make it again with `humanmesh predict`."
 _NOMINAL_HEIGHT = 1000
 """Pixels that a GLB's picture is taken to have where no photo says it."""
+_LARGEST_NUMBER = 1e6
+"""Of any field of a person."""
+_WIDEST = 1000.0
+"""Aspect ratio beyond which a GLB's camera takes no picture."""
 _SAME_ASPECT = 0.01
 """Share by which the aspect ratio of a photo and of a GLB's camera may differ."""
 
@@ -131,7 +135,7 @@ def _json_page(paths: list[Path], sources: Sources) -> Page:
     for path in paths:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadInputError(f"Result {path}", "it is no whole JSON file", _MAKE_AGAIN) from error
         is_list = isinstance(content, dict) and content.get("format") == PEOPLE_FORMAT
         entries = content.get("people") if is_list else [content]
@@ -211,12 +215,17 @@ def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
         raise BadInputError(what, found, f"Give a file of format {PERSON_FORMAT!r} or {CLIP_FORMAT!r}.")
     for name, shape in _SHAPES.items():
         values = arrays.get(name)
-        if values is None or values.shape != shape or not np.issubdtype(values.dtype, np.number):
+        if values is None or values.shape != shape or values.dtype.kind not in "iuf":
             raise BadInputError(what, f"its field {name!r} is missing or of a wrong shape", _MAKE_AGAIN)
-        if name != "score" and not np.isfinite(values).all():
-            raise BadInputError(what, f"its field {name!r} holds what is no number", _MAKE_AGAIN)
-    if arrays["focal_length"] <= 0 or (arrays["photo_size"] <= 0).any():
-        raise BadInputError(what, "its camera has no size", _MAKE_AGAIN)
+        if name != "score" and not (abs(values) < _LARGEST_NUMBER).all():
+            raise BadInputError(what, f"its field {name!r} holds what is no sensible number", _MAKE_AGAIN)
+    size = arrays["photo_size"].astype(float)
+    if arrays["focal_length"] <= 0 or (size < 1).any() or (size % 1).any() or size.prod() > LARGEST_AREA:
+        raise BadInputError(what, "its camera has no sensible size", _MAKE_AGAIN)
+    if arrays["body_scale"] <= 0 or arrays["pixel_aspect"] <= 0:
+        raise BadInputError(what, "its body or its pixels have no size", _MAKE_AGAIN)
+    if not (np.isnan(arrays["score"]) or 0 <= arrays["score"] <= 1):
+        raise BadInputError(what, "its score lies outside 0 to 1", _MAKE_AGAIN)
 
 
 def _body(arrays: dict[str, np.ndarray], path: Path, sources: Sources) -> BodyModelData:
@@ -274,7 +283,9 @@ def _glb_page(paths: list[Path], sources: Sources) -> Page:
         count = len(document["skins"])
         is_ours = document["asset"]["generator"] == "humanmesh" and count > 0
         is_turned = any("camera" in node and "rotation" in node for node in document["nodes"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error) as error:
+        if not (0 < field_of_view < math.pi and 1 / _WIDEST < aspect < _WIDEST):
+            raise ValueError("no picture has such a camera")
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, struct.error) as error:
         raise BadInputError(f"Result {path}", "it is no whole GLB file of a photo", _MAKE_AGAIN) from error
     if not is_ours:
         raise BadInputError(
@@ -294,9 +305,12 @@ def _glb_page(paths: list[Path], sources: Sources) -> Page:
 
 
 def _glb_document(content: bytes) -> dict[str, Any]:
-    """The JSON half of a GLB file (glTF 2.0, section 4.4)."""
+    """The JSON half of a GLB file, whose other half is its numbers (glTF 2.0, section 4.4)."""
     magic, _, total, length, kind = struct.unpack_from("<4sIII4s", content)
-    if magic != b"glTF" or kind != b"JSON" or total != len(content):
+    numbers, kind_of_numbers = struct.unpack_from("<I4s", content, 20 + length)
+    if (magic, kind, kind_of_numbers) != (b"glTF", b"JSON", b"BIN\0") or not total == len(
+        content
+    ) == 28 + length + numbers:
         raise ValueError("not a whole GLB file")
     return json.loads(content[20 : 20 + length])
 
