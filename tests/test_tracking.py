@@ -44,6 +44,15 @@ def test_a_gap_of_up_to_a_second_is_bridged_and_a_longer_one_is_not(gap, people)
     assert len({identity for frame in frames for identity in frame.values()}) == people
 
 
+def test_who_is_seen_in_every_frame_is_known_however_slow_the_film():
+    tracker = Tracker()
+    for number in range(6):
+        time = 2.5 * number
+        assert tracker.update(time, [sight(400 - 8 * number), sight(100 + 8 * number)]) == [1, 2]
+    assert tracker.update(15.0, []) == []
+    assert tracker.update(17.5, [sight(148)]) == [3]
+
+
 def test_five_in_a_row_keep_their_identities_in_any_order_of_sights():
     tracks = [lambda t, start=start: start + 40 * t for start in range(100, 1100, 200)]
     assert count_switches(identities_of(tracks)) == 0
@@ -60,6 +69,7 @@ def test_expected_keypoints_move_on_at_constant_velocity():
     for number in range(3):
         tracker.update(number / RATE, [sight(100 + 5 * number)])
     np.testing.assert_allclose(tracker.expected(6 / RATE)[1], BODY + np.array([130, 100]), atol=1e-9)
+    tracker.update(0.5, [])
     assert tracker.expected(2.0) == {}
 
 

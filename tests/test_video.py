@@ -151,6 +151,13 @@ def test_times_of_the_film_are_kept_however_uneven():
     assert len(clip.people[0].scores) == 30
 
 
+def test_everybody_is_followed_in_a_film_of_a_frame_in_two_seconds():
+    recoverer = MadeRecoverer(STANDING)
+    clip = recover_video(recoverer, MadeFootage(2.0 * np.arange(12)))
+    assert [len(person.scores) for person in clip.people] == [12]
+    assert recoverer.looks == list(range(1, 12))
+
+
 def test_a_film_without_a_readable_frame_is_refused():
     with pytest.raises(BadInputError, match="Made film"):
         recover_video(MadeRecoverer(), MadeFootage([]))

@@ -4,6 +4,7 @@ Each known person is expected where constant velocity takes them; what is seen i
 the similarities add up to the most (the Hungarian method).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,20 +72,18 @@ class Tracker:
         """
         self.longest_gap = longest_gap
         self._known: list[_Known] = []
+        self._time = -math.inf
         self._next = 1
 
     def expected(self, time: float) -> dict[int, Float[np.ndarray, "keypoints 2"]]:
-        """Where each person who was seen within the longest gap should be at `time` (pixels), by identity."""
-        return {
-            person.identity: person.expected(time)
-            for person in self._known
-            if time - person.time <= self.longest_gap
-        }
+        """Where each person who may still be seen should be at `time` (pixels), by identity."""
+        return {person.identity: person.expected(time) for person in self._near(time)}
 
     def update(self, time: float, sights: Sequence[Sight]) -> list[int]:
         """The identity of each sight of one frame; `time` in seconds, later than the last frame's."""
-        known = [person for person in self._known if time - person.time <= self.longest_gap]
-        spreads = np.array([_SPREAD + _SPREAD_PER_SECOND * (time - person.time) for person in known])
+        known = self._near(time)
+        away = np.array([min(time - person.time, self.longest_gap) for person in known])
+        spreads = _SPREAD + _SPREAD_PER_SECOND * away
         similarities = np.array([
             [similarity(person.expected(time), sight.keypoints, spread) for sight in sights]
             for person, spread in zip(known, spreads, strict=True)
@@ -101,8 +100,16 @@ class Tracker:
                 identities[column] = self._next
                 known.append(_Known(self._next, sight.keypoints, None, time))
                 self._next += 1
-        self._known = known
+        self._known, self._time = known, time
         return identities
+
+    def _near(self, time: float) -> list[_Known]:
+        """Who was seen in the last frame, however long ago that was, or within the longest gap."""
+        return [
+            person
+            for person in self._known
+            if person.time == self._time or time - person.time <= self.longest_gap
+        ]
 
 
 def similarity(

@@ -1,15 +1,18 @@
 """`humanmesh fit`: files in, files out, and one sentence for what is wrong."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from humanmesh.cli.commands import SOME_FAILED, USER_ERROR, main
-from humanmesh.cli.fit import _tasks
-from humanmesh.cli.predict import held_together
+from humanmesh.cli.fit import _shared_out, _tasks
+from humanmesh.cli.predict import held_together, photos_in
+from humanmesh.errors import BadInputError
 from humanmesh.files.body_models import load_body_data
+from humanmesh.files.keypoints import KeypointRecord
 
 STANDING = {  # pixels in a photo of 200 x 300
     "nose": (100, 50), "left_eye": (104, 46), "right_eye": (96, 46), "left_ear": (110, 49), "right_ear": (90, 49),
@@ -110,6 +113,7 @@ def test_keypoint_files_go_by_name_so_photos_of_one_name_are_refused(tmp_path, p
         (["PHOTO", "--keypoints", "FILE", "--mask", "PHOTO", "--start", "mean"], "one for 2 people"),
         (["PHOTO", "--keypoints-3d", "FILE"], "some were given with --keypoints-3d"),
         (["PHOTO", "--keypoints", "FILE", "--focal", "4.2", "--start", "mean"], "not millimetres"),
+        (["--keypoints-3d", "walk.npz", "--clip-format", "mp4"], "output format of a clip"),
         (["--keypoints-3d", "FILE", "--upright"], "points in space say which way is down"),
     ],
 )
@@ -156,3 +160,42 @@ def test_a_folder_gives_each_photo_its_file_wherever_the_fit_starts(tmp_path, ph
     )  # fmt: skip
     assert code == 0
     assert len(json.loads(capsys.readouterr().out)["photos"][0]["people"]) == 1
+
+
+def test_photos_of_a_folder_come_in_the_order_of_their_numbers(tmp_path, photo):
+    for number in (10, 9, 1):
+        (tmp_path / "film" / f"frame{number}.png").parent.mkdir(exist_ok=True)
+        (tmp_path / "film" / f"frame{number}.png").write_bytes(photo.read_bytes())
+    assert [path.stem for path in photos_in(tmp_path / "film")] == ["frame1", "frame9", "frame10"]
+
+
+def shared_out(photos: list[str], images: list[str]) -> tuple[dict[str, list[str]], int]:
+    """The photos with the images of the people given to each, and the number of photos that were refused."""
+    nobody = np.zeros((17, 2), np.float32), np.zeros(17, np.float32)
+    records = [KeypointRecord("coco17", *nobody, "file", image) for image in images]
+    failures = []
+    paired = _shared_out([Path(photo) for photo in photos], records, Path("file.json"), failures)
+    return {str(photo): [record.image for record in some] for photo, some in paired}, len(failures)
+
+
+@pytest.mark.parametrize(
+    ("photos", "images", "expected"),
+    [
+        (["x/1.jpg"], ["a/1.jpg", "a/1.jpg"], ({"x/1.jpg": ["a/1.jpg", "a/1.jpg"]}, 0)),
+        (["a/1.jpg"], ["a/1.jpg", "b/1.jpg"], ({"a/1.jpg": ["a/1.jpg"]}, 0)),
+        (["a/1.jpg", "b/1.jpg"], ["b/1.jpg", "a/1.jpg"], ({"a/1.jpg": ["a/1.jpg"], "b/1.jpg": ["b/1.jpg"]}, 0)),
+        (["a/1.jpg", "b/1.jpg"], ["1.jpg"], ({}, 2)),
+        (["c/1.jpg"], ["a/1.jpg", "b/1.jpg"], ({}, 1)),
+        (["0012.jpg", "7.jpg"], ["7", "12", "7"], ({"0012.jpg": ["12"], "7.jpg": ["7", "7"]}, 0)),
+        (["shot.jpg"], ["7", "7"], ({"shot.jpg": ["7", "7"]}, 0)),
+        (["shot.jpg"], ["", ""], ({"shot.jpg": ["", ""]}, 0)),
+    ],
+)  # fmt: skip
+def test_people_of_one_file_go_to_their_own_photo_or_to_none(photos, images, expected):
+    assert shared_out(photos, images) == expected
+
+
+@pytest.mark.parametrize(("photo", "images"), [("785.jpg", ["7"]), ("shot.jpg", ["7", "8"])])
+def test_a_photo_does_not_get_the_people_of_other_photos(photo, images):
+    with pytest.raises(BadInputError, match=f"nobody in {photo}"):
+        shared_out([photo], images)

@@ -120,6 +120,19 @@ def test_interrupted_work_is_kept_and_resumed(recoverer, film, tmp_path, monkeyp
     assert [len(person.scores) for person in clip.people] == [FRAMES, FRAMES]
 
 
+def test_work_that_is_interrupted_while_files_are_written_is_kept(recoverer, film, tmp_path, monkeypatch):
+    def interrupted(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("humanmesh.files.clips.write_overlay", interrupted)
+        assert run(film, "--out", tmp_path / "o") == 130
+    recoverer.looks.clear()
+    assert run(film, "--out", tmp_path / "o", "--resume", "--no-overlay") == 0
+    assert recoverer.looks == []
+    assert "walk.partial.npz" not in os.listdir(tmp_path / "o")
+
+
 def test_work_for_other_settings_is_not_resumed(recoverer, film, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(predict_video, "KEEP_EVERY", 0.0)
     monkeypatch.setattr(predict_video._Worker, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -142,6 +155,7 @@ def test_one_bad_film_of_two_is_told_and_the_other_is_done(recoverer, film, tmp_
     [
         (["none.mp4"], "No video"),
         (["walk.mp4", "--clip-format", "fbx"], "fbx"),
+        (["walk.mp4", "--clip-format", "mp4"], "mp4"),  # it could be written over the film itself
         (["walk.mp4", "--smoother", "butter"], "butter"),
         (["walk.mp4", "--find-every", "0"], "find_every"),
         (["walk.mp4", "photo.jpg"], "no film"),

@@ -1,14 +1,18 @@
+import itertools
 import resource
 import struct
 import sys
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from humanmesh.errors import BadInputError, MissingAssetError
+from humanmesh.files import videos
 from humanmesh.files.videos import Footage, FrameFolder, VideoFile, Webcam, video_writer
 
 av = pytest.importorskip("av")
@@ -227,3 +231,12 @@ def test_a_webcam_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr("platform.system", lambda: "Plan9")
     with pytest.raises(BadInputError, match="Plan9"):
         Webcam(0)
+
+
+def test_a_webcams_times_begin_with_its_first_frame_however_long_it_took_to_start(monkeypatch):
+    clock = itertools.count(100.0, 0.04)
+    monkeypatch.setattr(videos, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr(videos, "_opened", lambda *_: nullcontext())
+    monkeypatch.setattr(videos, "_decoded", lambda *_: [(None, np.zeros((4, 4, 3), np.uint8))] * 3)
+    np.testing.assert_allclose([frame.time for frame in Webcam(0).frames()], [0, 0.04, 0.08])

@@ -133,6 +133,14 @@ def test_points_with_y_up_give_an_upright_person():
     assert person.vertices[:, 2].min() > 0
 
 
+def test_points_that_no_body_goes_through_are_refused_in_their_own_unit():
+    in_millimetres = KnownPoints(1000 * truth(), np.ones(19, np.float32))
+    (error,) = FITTER.fit_points([in_millimetres], 256)
+    assert "unit (metres)" in str(error)
+    (error,) = FITTER.fit([replace(SEEN, positions=SEEN.positions[::-1].copy())])
+    assert "unit (pixels)" in str(error)
+
+
 def test_people_in_space_stay_apart_as_they_were_and_one_who_cannot_be_fitted_stops_nobody():
     apart = np.array([1.5, 0, 0.5], np.float32)
     trust = np.ones(19, np.float32)

@@ -103,7 +103,8 @@ def test_shuffled_keypoints_are_reported_as_a_failure():
         (torch.zeros(19), 1.0, "all confidences are zero"),
         (torch.tensor([1.0] * 5 + [0.0] * 14), 1.0, "only 5"),
         (torch.ones(19), torch.nan, "not a number"),
-        (torch.full((19,), torch.nan), 1.0, "no positive number"),
+        (torch.full((19,), torch.nan), 1.0, "no number from 0 to 1"),
+        (torch.full((19,), 2.0), 1.0, "no number from 0 to 1"),
         (torch.ones(19), 1.0, "at one place"),
     ],
 )
@@ -154,6 +155,7 @@ def test_the_outline_of_a_disc_lies_on_its_circle():
     assert float((radius - 39.5).abs().max()) < 1.2
 
 
-def test_an_empty_mask_is_refused():
-    with pytest.raises(BadInputError, match="white pixels"):
-        silhouette_of(torch.zeros(50, 50, dtype=torch.bool).numpy())
+@pytest.mark.parametrize("is_white", [False, True])
+def test_a_mask_without_an_outline_is_refused(is_white):
+    with pytest.raises(BadInputError, match="white"):
+        silhouette_of(torch.full((50, 50), is_white).numpy())

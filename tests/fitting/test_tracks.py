@@ -103,6 +103,12 @@ def test_points_without_any_frame_to_fit_are_refused():
         fitted(track(points, torch.zeros(FRAMES, 14)))
 
 
+def test_confidences_in_percent_are_refused():
+    points, _ = walking()
+    with pytest.raises(BadInputError, match="no number from 0 to 1"):
+        fitted(track(points, torch.full((FRAMES, 14), 100.0)))
+
+
 def saved(folder, **arrays):
     path = folder / "points.npz"
     np.savez(path, **arrays)

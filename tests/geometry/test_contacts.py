@@ -45,6 +45,16 @@ def test_a_short_rest_is_no_standing():
     assert not standing_feet(times, feet, feet[:, 0], DOWN).any()
 
 
+def test_when_the_film_began_does_not_matter():
+    steps = 0.012 * np.random.default_rng(0).normal(size=(600, 2, 3))
+    times, feet = torch.arange(600).double() / RATE, torch.from_numpy(steps.cumsum(0)).float()
+    early, late = (
+        standing_feet(times + begin, feet, torch.zeros(600, 3), DOWN) for begin in (0.0, 10 * 3600.0)
+    )
+    assert early.any()
+    assert torch.equal(early, late)
+
+
 def test_one_frame_has_nobody_standing():
     assert not standing_feet(torch.zeros(1).double(), torch.zeros(1, 2, 3), torch.zeros(1, 3), DOWN).any()
 

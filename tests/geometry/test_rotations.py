@@ -21,6 +21,7 @@ from humanmesh.geometry.rotations import (
     relative_quaternion,
     right_jacobian,
     rotation_6d_to_matrix,
+    shortest_turn,
 )
 
 BREAKING_ANGLES = [0.0, 1e-12, 1e-8, 1e-4, 0.0999, 0.1001, 1.0, math.pi - 1e-6, math.pi, 2 * math.pi]
@@ -150,3 +151,14 @@ def test_the_relative_quaternion_is_that_of_the_relative_matrix():
     quaternions = (torch.from_numpy(np.roll(turns.as_quat(), 1, 1)) for turns in (start, end))
     found = quaternion_to_matrix(relative_quaternion(*quaternions))
     np.testing.assert_allclose(found, (start.inv() * end).as_matrix(), atol=1e-12)
+
+
+def test_the_shortest_turn_takes_a_direction_to_the_other_by_the_angle_between_them():
+    start, end = np.random.default_rng(0).normal(size=(2, 50, 3))
+    turn = shortest_turn(torch.from_numpy(start), torch.from_numpy(end)).numpy()
+    unit_start, unit_end = (ends / np.linalg.norm(ends, axis=1, keepdims=True) for ends in (start, end))
+    np.testing.assert_allclose((turn @ unit_start[..., None])[..., 0], unit_end, atol=1e-12)
+    between = np.arccos((unit_start * unit_end).sum(1))
+    np.testing.assert_allclose(Rotation.from_matrix(turn).magnitude(), between, atol=1e-7)
+    same = shortest_turn(torch.from_numpy(start), 3 * torch.from_numpy(start))
+    np.testing.assert_allclose(same, np.broadcast_to(np.eye(3), (50, 3, 3)), atol=1e-12)

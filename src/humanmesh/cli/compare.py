@@ -1,6 +1,6 @@
 """Compare this project's network with fitting, a regression forest and lifting, on the same people.
 
-It prints a Markdown table for each set of people that is given. docs/comparison.md tells what each method gets, and why
+It prints a Markdown table for each set of people that is given. docs/comparison.md says what each method gets, and why
 the order differs from the paper's.
 """
 

@@ -32,7 +32,7 @@ class Pack:
 
     format: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FORMAT")]
     """coco, lsp, lspet, mpii, ccp, h36m, mpi_inf_3dhp_train, mpi_inf_3dhp_test, mpi_inf_3dhp_npz, pw3d or spin;
-    docs/datasets.md tells the layout of each. Your own photos go in COCO's form."""
+    docs/datasets.md gives the layout of each. Your own photos go in COCO's form."""
     path: Annotated[Path, tyro.conf.Positional]
     """Annotation file, or folder of the data set, as the format wants it."""
     out: Path

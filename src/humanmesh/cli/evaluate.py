@@ -1,7 +1,7 @@
 """Measure weights, or the predictions of another system, by a published protocol.
 
 It prints the protocol in one line, how many people were measured, the figures with their 95 % intervals, and what others
-printed. Protocols and layouts of the data sets are told in docs/evaluation.md.
+printed. Protocols and layouts of the data sets are described in docs/evaluation.md.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Arguments:
     weights: Path | None = None
     """Checkpoint (.safetensors), or "open" for the bundled weights from sources that allow any use; the default ones where None."""
     predictions: Path | None = None
-    """Predictions of another system (.npz or .pkl) to measure instead of weights; docs/evaluation.md tells the arrays."""
+    """Predictions of another system (.npz or .pkl) to measure instead of weights; docs/evaluation.md names the arrays."""
     unit: Literal["m", "mm"] = "m"
     """Unit of the predictions."""
     body: str = "anny"

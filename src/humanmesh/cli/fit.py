@@ -1,7 +1,7 @@
 """Fit a body to keypoints that another tool found: OpenPose, COCO, MMPose (docs/fitting.md).
 
 For every photo it writes what `humanmesh predict` writes: an overlay, and for each person the formats asked for. A
-person to whom no body can be fitted is told with the reason, and the others are done; so are photos without keypoints.
+person to whom no body can be fitted is reported with the reason, and the others are done; so are photos without keypoints.
 """
 
 import json
@@ -25,6 +25,7 @@ from humanmesh.cli.predict import (
     tell,
     unique_names,
 )
+from humanmesh.cli.predict_video import clip_suffixes
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 
@@ -61,7 +62,7 @@ class Arguments:
     frames: str = ""
     """Frames of a motion to fit, START:STOP:STEP as in Python; all where empty."""
     clip_format: str = "glb,bvh,npz"
-    """File formats for a motion, with commas between: glb, bvh, npz."""
+    """File formats for a motion, with commas between: glb, bvh, npz; or none."""
     mask: Path | None = None
     """Picture of the person's silhouette, white on black, of the photo's size; for one photo of one person."""
     start: Literal["network", "mean"] = "network"
@@ -152,15 +153,12 @@ def _is_motion(file: Path | None) -> bool:
 def _fit_motion(arguments: Arguments) -> int:
     """Write a clip for each person or clip of a file of points that move; the exit code is 1 where some could not be fitted."""
     from humanmesh.data.point_tracks import read_point_tracks
-    from humanmesh.files.clips import clip_writer
     from humanmesh.files.rig_names import bone_names
     from humanmesh.fitting.tracks import fit_track
 
     assert arguments.keypoints_3d is not None
     chosen = _slice_of(arguments.frames)
-    suffixes = [name.strip().lower() for name in arguments.clip_format.split(",") if name.strip()]
-    for suffix in suffixes:
-        clip_writer(suffix)
+    suffixes = clip_suffixes(arguments.clip_format)
     fitters = _Fitters(arguments)
     tracks = read_point_tracks(arguments.keypoints_3d, lambda pose, shape: fitters.body(pose, shape).joints)
     results: list[dict[str, Any]] = []
@@ -194,7 +192,7 @@ def _tell_clips(arguments: Arguments, results: list[dict[str, Any]], failures: l
         print(json.dumps({"clips": results, "failures": failed}, indent=1))
     else:
         for result in results:
-            names = ", ".join(Path(file).name for file in result["files"])
+            names = ", ".join(Path(file).name for file in result["files"]) or "no files"
             print(
                 f"{result['clip']}: {result['fitted_frames']} of {result['frames']} frames fitted -> {names}"
             )
@@ -286,7 +284,7 @@ def _paired(
     assert arguments.keypoints is not None
     files = keypoint_files(arguments.keypoints)
     if not arguments.keypoints.is_dir():
-        return _shared_out(photos, read_keypoints(files[0]), arguments.keypoints)
+        return _shared_out(photos, read_keypoints(files[0]), arguments.keypoints, failures)
     by_stem = {photo_stem(file): file for file in files}
     if not any(photo.stem in by_stem for photo in photos) and len(files) == len(photos):
         by_stem = dict(zip((photo.stem for photo in photos), files, strict=True))
@@ -307,29 +305,52 @@ def _paired(
 
 
 def _shared_out(
-    photos: list[Path], records: "list[KeypointRecord | BrokenRecord]", file: Path
+    photos: list[Path],
+    records: "list[KeypointRecord | BrokenRecord]",
+    file: Path,
+    failures: list[Failure],
 ) -> "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]":
     """The people of one file, by the names of the photos in it; all of them where there is one photo without names."""
     if not records:
         raise BadInputError(f"Keypoint file {file}", "nobody in it", "Give a file with people.")
-    if len(photos) == 1 and not any(_is_of(record, photos[0]) for record in records):
-        if any(Path(record.image).suffix for record in records):
-            raise BadInputError(f"Keypoint file {file}", f"nobody in {photos[0].name}", "Give its photos.")
-        return [(photos[0], records)]
-    paired = [(photo, [record for record in records if _is_of(record, photo)]) for photo in photos]
-    if not any(some for _, some in paired):
+    by_image: dict[str | None, list[KeypointRecord | BrokenRecord]] = {}
+    for record in records:
+        by_image.setdefault(_number(record.image) or Path(record.image).name, []).append(record)
+    found = [by_image.get(photo.name) or by_image.get(_number(photo.stem), []) for photo in photos]
+    if not any(found):
+        if len(photos) == 1 and len(by_image) == 1 and _may_be_of(records[0].image, photos[0]):
+            return [(photos[0], records)]
         remedy = "Give a folder with a file for each photo, or a file that names its photos."
-        raise BadInputError(f"Keypoint file {file}", f"it names none of {len(photos)} photos", remedy)
+        wanted = photos[0].name if len(photos) == 1 else f"any of {len(photos)} photos"
+        raise BadInputError(f"Keypoint file {file}", f"nobody in {wanted}", remedy)
+    names = Counter(photo.name for photo in photos)
+    paired = []
+    for photo, people in zip(photos, found, strict=True):
+        if people and (names[photo.name] > 1 or len({person.image for person in people}) > 1):
+            people = [person for person in people if _ends_like(photo, person.image)]
+            if not people:
+                told = f"other photos have this name, here or in {file}"
+                error = BadInputError(f"Photo {photo}", told, "Give photos of one folder, and a file of it.")
+                failures.append(Failure(photo, error))
+                continue
+        paired.append((photo, people))
     return paired
 
 
-def _is_of(record: "KeypointRecord | BrokenRecord", photo: Path) -> bool:
-    """By the photo's file name, or by COCO's number in it."""
-    if not record.image:
-        return False
-    name = Path(record.image).name
-    is_number = record.image.isdigit() and photo.stem.isdigit()
-    return photo.name == name or (is_number and int(photo.stem) == int(record.image))
+def _number(name: str) -> str | None:
+    """COCO's number of a photo, without the zeros before it; None where the name is none."""
+    return str(int(name)) if name.isdecimal() else None
+
+
+def _may_be_of(image: str, photo: Path) -> bool:
+    """Whether a file that calls its only photo so may mean one of another name."""
+    return not Path(image).suffix and not (_number(image) and _number(photo.stem))
+
+
+def _ends_like(photo: Path, image: str) -> bool:
+    """Whether a photo lies in the folder that a file names with it."""
+    parts = Path(image).parts
+    return len(parts) > 1 and photo.absolute().parts[-len(parts) :] == parts
 
 
 def _tasks(

@@ -2,7 +2,7 @@
 
 For every photo NAME.jpg it writes into the output folder NAME.overlay.png (the photo with the body over it, and the
 bodies from the side), NAME.glb and the other formats asked for, of the largest person; the next one's are NAME.2.glb
-and so on, and so those of a photo NAME.2.jpg are called NAME_2. What stands in them, with units and frames, is told in
+and so on, and so those of a photo NAME.2.jpg are called NAME_2. What stands in them, with units and frames, is described in
 docs/outputs.md. A photo without a person gives no files and is no error.
 """
 
@@ -207,22 +207,22 @@ def _jobs(arguments: Arguments) -> list[Job]:
 
 
 def photos_in(path: Path) -> list[Path]:
-    """The photo, or those of a folder by name.
+    """The photo, or those of a folder in the order of the numbers in their names.
 
     Raises:
         BadInputError: where the folder has none, or cannot be read.
     """
-    from humanmesh.files.folders import readable
+    from humanmesh.files.folders import by_numbers, readable
     from humanmesh.files.images import PHOTO_SUFFIXES
 
     with readable(f"Input {path}"):
         if not path.is_dir():
             return [path]
-        found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in PHOTO_SUFFIXES)
+        found = [entry for entry in path.iterdir() if entry.suffix.lower() in PHOTO_SUFFIXES]
     if not found:
         kinds = ", ".join(sorted(PHOTO_SUFFIXES))
         raise BadInputError(f"Folder {path}", "no photo in it", f"Looked for files that end in {kinds}.")
-    return found
+    return sorted(found, key=lambda file: by_numbers(file.name))
 
 
 def _boxes_of(file: Path | None, paths: list[Path]) -> list[list[Any] | None]:

@@ -1,7 +1,7 @@
 """Films, folders of frames and webcams for `humanmesh predict`: people in motion instead of people in photos.
 
 For a film NAME.mp4 it writes into the output folder NAME.overlay.mp4, NAME.glb (everybody, animated), NAME.bvh (and NAME.2.bvh and so
-on, one a person) and NAME.npz, and NAME.html where a page is asked for. What stands in them is told in docs/video.md.
+on, one a person) and NAME.npz, and NAME.html where a page is asked for. What stands in them is described in docs/video.md.
 """
 
 import json
@@ -19,7 +19,7 @@ import tyro
 from humanmesh.cli.commands import SOME_FAILED
 from humanmesh.cli.photo_cameras import told_pitch
 from humanmesh.cli.progress import PatientBar
-from humanmesh.errors import BadInputError, HumanMeshError
+from humanmesh.errors import BadInputError, HumanMeshError, UnknownNameError
 
 if TYPE_CHECKING:
     from humanmesh.files.clips import Clip
@@ -122,13 +122,9 @@ def run_video(arguments: VideoArguments) -> int:
     Raises:
         HumanMeshError: where nothing can be done, or the only film cannot be used.
     """
-    from humanmesh.files.clips import clip_writer
     from humanmesh.files.writing import output_folder
 
-    suffixes = [name.strip().lower() for name in arguments.video.clip_format.split(",") if name.strip()]
-    suffixes = [] if suffixes == ["none"] else suffixes
-    for suffix in suffixes:
-        clip_writer(suffix)
+    suffixes = clip_suffixes(arguments.video.clip_format)
     _refuse_options_of_photos(arguments)
     config = _config(arguments)
     sources = _sources(arguments)
@@ -153,6 +149,23 @@ def run_video(arguments: VideoArguments) -> int:
     if failures and len(sources) == 1:
         raise failures[0]
     return SOME_FAILED if failures else 0
+
+
+def clip_suffixes(formats: str) -> list[str]:
+    """File formats of clips named with commas between.
+
+    Raises:
+        UnknownNameError: where one of them is none; mp4, too, since NAME.mp4 may be the film itself.
+    """
+    from humanmesh.files.clips import CLIP_WRITERS
+
+    known = [name for name in CLIP_WRITERS if name != "mp4"]
+    names = [name.strip().lower().removeprefix(".") for name in formats.split(",") if name.strip()]
+    names = [] if names == ["none"] else names
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("output format of a clip", name, known)
+    return list(dict.fromkeys(names))
 
 
 def _refuse_options_of_photos(arguments: VideoArguments) -> None:
@@ -257,20 +270,16 @@ class _Worker:
     def work(self, name: str, footage: "Footage") -> dict[str, Any]:
         """Follow the people of one film, write its files, and return what there is to say about it."""
         from humanmesh.files.rig_names import bone_names
-        from humanmesh.files.videos import VideoFile, Webcam
 
         made_from = _made_from(footage, self.arguments)
         notebook = _Notebook(self.folder / f"{name}.partial.npz", made_from)
-        if isinstance(footage, Webcam):
-            path = self.folder / f"{name}.mp4"
-            with _interrupts() as interrupted:
-                recording = _Recording(footage, path, self.arguments.video.seconds, interrupted)
-                clip, rate = self._follow(recording, notebook, [])
-            clip = replace(clip, footage=VideoFile(path))
-        else:
-            done = notebook.read() if self.arguments.video.resume else []
-            clip, rate = self._follow(footage, notebook, done)
-        files = self._save(name, replace(clip, bones=bone_names(self.arguments.rig)))
+        try:
+            clip, rate = self._seen(name, footage, notebook)
+            files = self._save(name, replace(clip, bones=bone_names(self.arguments.rig)))
+        except BaseException:
+            with suppress(HumanMeshError):  # a full disk: what was kept before stays
+                notebook.write()
+            raise
         notebook.path.unlink(missing_ok=True)
         pitch = {"camera_pitch": clip.camera_pitch} if self.arguments.upright and clip.people else {}
         return {
@@ -291,6 +300,18 @@ class _Worker:
             **pitch,
         }
 
+    def _seen(self, name: str, footage: "Footage", notebook: _Notebook) -> "tuple[Clip, float | None]":
+        """What `_follow` gives; a webcam is recorded meanwhile."""
+        from humanmesh.files.videos import VideoFile, Webcam
+
+        if not isinstance(footage, Webcam):
+            return self._follow(footage, notebook, notebook.read() if self.arguments.video.resume else [])
+        path = self.folder / f"{name}.mp4"
+        with _interrupts() as interrupted:
+            recording = _Recording(footage, path, self.arguments.video.seconds, interrupted)
+            clip, rate = self._follow(recording, notebook, [])
+        return replace(clip, footage=VideoFile(path)), rate
+
     def _follow(
         self, footage: "Footage", notebook: _Notebook, done: "list[SeenFrame]"
     ) -> "tuple[Clip, float | None]":
@@ -307,12 +328,7 @@ class _Worker:
                 bar(len(frames), footage.expected_frames or len(frames))
                 notebook.keep(frames)
 
-            try:
-                clip = recover_video(self.recoverer, footage, self.config, done, advance)
-            except BaseException:
-                with suppress(HumanMeshError):  # a full disk: what was kept before stays
-                    notebook.write()
-                raise
+            clip = recover_video(self.recoverer, footage, self.config, done, advance)
         new = len(clip.times) - len(done)
         return clip, new / (last - start) if new > 0 and last > start else None
 

@@ -1,6 +1,6 @@
 """Grow a regression forest from 91 surface points to pose and shape, on recorded poses seen by drawn cameras.
 
-Needs scikit-learn: pip install "humanmesh[forest]". The points are told in docs/comparison.md.
+Needs scikit-learn: pip install "humanmesh[forest]". The points are described in docs/comparison.md.
 """
 
 from dataclasses import dataclass

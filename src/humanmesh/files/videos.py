@@ -177,9 +177,11 @@ class Webcam:
     def frames(self) -> Iterator[Frame]:
         """Frames as they come, at the times when they come."""
         with self._connected() as container:
-            start = time.monotonic()
+            first = None
             for _, pixels in _decoded(container, self):
-                yield Frame(time.monotonic() - start, pixels)
+                now = time.monotonic()
+                first = now if first is None else first
+                yield Frame(now - first, pixels)
 
 
 def _av() -> ModuleType:

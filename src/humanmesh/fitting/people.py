@@ -151,7 +151,7 @@ class PersonFitter:
         }
         sound = [(place, row) for place, (row, _) in enumerate(usable) if not bool(found.is_failed[place])]
         for place, (row, _) in enumerate(usable):
-            results[row] = _failure(seen[row], float(found.misfit[place]))
+            results[row] = _failure(known[row].name, float(found.misfit[place]), "metres")
         if sound:
             chosen = taken(found, torch.tensor([place for place, _ in sound]))
             half = canvas / 2
@@ -188,7 +188,9 @@ class PersonFitter:
             crops_of_rows = torch.from_numpy(np.stack([photo_from_crop[row] for row in rows])).float()
             people = self._people([seen[row] for row in rows], found, crops_of_rows)
             for row, person, misfit in zip(rows, people, found.misfit.tolist(), strict=True):
-                results[row] = person if misfit <= LARGEST_MISFIT else _failure(seen[row], misfit)
+                results[row] = (
+                    person if misfit <= LARGEST_MISFIT else _failure(seen[row].name, misfit, "pixels")
+                )
         return [results[row] for row in range(len(seen))]
 
     def _to_masks(self, seen: Sequence[SeenPerson], known: Keypoints2D, found: Fit) -> Fit:
@@ -354,8 +356,8 @@ def _photo_from_crop(person: SeenPerson) -> Float[np.ndarray, "3 3"]:
     return torch.linalg.inv(crops.crop_from_photo(crops.box_center(box), side))[0].numpy()
 
 
-def _failure(person: SeenPerson, misfit: float) -> BadInputError:
+def _failure(name: str, misfit: float, unit: str) -> BadInputError:
     found = f"no body fits these keypoints (energy {misfit:.0f} a keypoint, {LARGEST_MISFIT:.0f} at most)"
     return BadInputError(
-        person.name, found, "Check their order, their unit (pixels) and whether they are of one person."
+        name, found, f"Check their order, their unit ({unit}) and whether they are of one person."
     )

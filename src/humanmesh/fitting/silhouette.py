@@ -74,12 +74,13 @@ def silhouette_of(mask: Bool[np.ndarray, "height width"], name: str = "Mask") ->
     """The mask of one person.
 
     Raises:
-        BadInputError: where the mask is empty.
+        BadInputError: where the mask is empty, or has no outline.
     """
     rows, columns = np.nonzero(mask)
-    if len(rows) < OUTLINE_POINTS:
+    if len(rows) < OUTLINE_POINTS or len(rows) == mask.size:
+        found = "all pixels white" if len(rows) == mask.size else f"only {len(rows)} white pixels"
         remedy = "Give a picture that is white where the person is and black elsewhere."
-        raise BadInputError(name, f"only {len(rows)} white pixels", remedy)
+        raise BadInputError(name, found, remedy)
     low = np.array([columns.min(), rows.min()], np.float64)
     high = np.array([columns.max() + 1, rows.max() + 1], np.float64)
     side = 2 * float((high - low).max())

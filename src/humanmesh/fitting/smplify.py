@@ -33,7 +33,6 @@ from humanmesh.fitting.stages import (
     STAGES_3D,
     Candidates,
     Stage,
-    best_of,
     flipped,
     from_points,
     from_views,
@@ -45,6 +44,8 @@ BATCH = 16
 """People fitted at once, which bounds the memory."""
 FEWEST_KEYPOINTS = 6
 """Known keypoints that a fit needs."""
+LARGEST_CONFIDENCE = 1.5
+"""Peaks of other tools' heat maps overshoot 1 a little; 2 is COCO's mark of what is visible, and 100 is percent."""
 DEVIATION = 0.02
 """How far a keypoint with full confidence may be off, in units of half the longer side of the box of the keypoints."""
 TOLD_BY = Weights(DataWeights(DEVIATION, 0.3))
@@ -102,10 +103,10 @@ def check_keypoints(
     """Refuse what no body can be fitted to.
 
     Raises:
-        BadInputError: where there are too few known keypoints, or one of them is not a number.
+        BadInputError: where there are too few known keypoints, or a number is none or out of its range.
     """
-    if not bool(confidences.isfinite().all() and (confidences >= 0).all()):
-        raise BadInputError(name, "a confidence that is no positive number", "Give confidences from 0 to 1.")
+    if not bool(((confidences >= 0) & (confidences <= LARGEST_CONFIDENCE)).all()):
+        raise BadInputError(name, "a confidence that is no number from 0 to 1", "Scale them to that.")
     known = confidences > 0
     if not bool(positions[known].isfinite().all()):
         raise BadInputError(
@@ -199,7 +200,7 @@ def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D)
     """Candidates that are near, the best of them and of their mirrored limbs, fitted to the end."""
     candidates = run_stage(candidates, body, keypoints, NEAR)
     for _ in range(FLIPS):
-        candidates = run_stage(flipped(best_of(candidates, 1), body), body, keypoints, NEAR)
+        candidates = run_stage(flipped(candidates, body), body, keypoints, NEAR)
     return _told(run_stage(candidates, body, keypoints, NEAREST), body, keypoints)
 
 

@@ -21,7 +21,7 @@ from humanmesh.fitting.energy import (
 )
 from humanmesh.fitting.solver import joined, minimise, taken
 from humanmesh.geometry.alignment import rigid_between
-from humanmesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from humanmesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, shortest_turn
 
 VIEWS = 4
 """Directions from which the mean pose is tried, evenly round the upright axis."""
@@ -162,23 +162,11 @@ def mirrored_bones(
             bone = joints[:, child] - joints[:, joint]
             sight = torch.nn.functional.normalize(seen_from_camera[:, joint], dim=1)
             along = (bone * sight).sum(1, keepdim=True)
-            wanted = _shortest_turn(bone, bone - 2 * along * sight) @ wanted
+            wanted = shortest_turn(bone, bone - 2 * along * sight) @ wanted
         turned[joint] = above.transpose(1, 2) @ wanted
         above = wanted
-    end = limb[2]
-    turned[end] = rotations[:, end]
     pose = matrix_to_axis_angle(torch.stack(turned[1:], 1)).flatten(1)
     return replace(state, pose=pose)
-
-
-def _shortest_turn(
-    start: Float[Tensor, "batch 3"], end: Float[Tensor, "batch 3"]
-) -> Float[Tensor, "batch 3 3"]:
-    """The smallest rotation that takes one direction to another, which is not its opposite."""
-    cross = torch.linalg.cross(start, end)
-    sine, cosine = cross.norm(dim=1), (start * end).sum(1)
-    angle = torch.atan2(sine, cosine)
-    return axis_angle_to_matrix(cross / sine.clamp_min(1e-12)[:, None] * angle[:, None])
 
 
 def from_points(keypoints: Keypoints3D, body: FittingBody) -> Candidates:

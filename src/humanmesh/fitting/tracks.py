@@ -12,7 +12,7 @@ from humanmesh.data.point_tracks import PointTrack
 from humanmesh.errors import BadInputError
 from humanmesh.files.clips import Clip, ClipPerson
 from humanmesh.fitting.energy import BodyState, FittingBody, FittingEnergy, Keypoints3D
-from humanmesh.fitting.smplify import BATCH, FEWEST_KEYPOINTS, Fit, fit_points
+from humanmesh.fitting.smplify import BATCH, FEWEST_KEYPOINTS, Fit, check_keypoints, fit_points
 from humanmesh.fitting.solver import Quadratic, joined, minimise, taken
 from humanmesh.fitting.stages import STAGES_3D
 
@@ -57,13 +57,14 @@ def fit_track(
         advance: told after each batch how many frames are done, of how many.
 
     Raises:
-        BadInputError: where no body can be fitted to any frame.
+        BadInputError: where no body can be fitted to any frame, or a confidence is above 1.
     """
     usable = ((track.confidences > 0).sum(1) >= FEWEST_KEYPOINTS).nonzero().squeeze(1)
     if not len(usable):
         reason = f"in none of {len(track.positions)} frames {FEWEST_KEYPOINTS} points are known"
         raise BadInputError(f"Points of {track.name}", reason, "Give more of them.")
     keypoints = Keypoints3D(track.positions[usable], track.confidences[usable])
+    check_keypoints(keypoints.positions, keypoints.confidences, f"Points of {track.name}")
     fits = []
     for rows in torch.arange(len(usable)).split(BATCH):
         fits.append(fit_points(fitting, taken(keypoints, rows)))

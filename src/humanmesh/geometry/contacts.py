@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from humanmesh.geometry.rotations import axis_angle_to_matrix
+from humanmesh.geometry.rotations import axis_angle_to_matrix, shortest_turn
 from humanmesh.geometry.smoothing import interpolate_vectors, local_fit, smooth_vectors
 
 STANDING_SPEED = 0.35
@@ -56,8 +56,10 @@ def _speed(
     times: Float[Tensor, "frames"], points: Float[Tensor, "frames points 3"]
 ) -> Float[Tensor, "frames points"]:
     """Metres a second, of the points without their tremor."""
+    # In float32 the distance of two frames would be rounded away in a long film.
+    times, points = times.double(), points.double()
     calm = smooth_vectors(points.flatten(1), local_fit(times, torch.ones_like(times), _TREMOR, degree=1))
-    return torch.gradient(calm, spacing=(times.to(calm),), dim=0)[0].unflatten(1, (-1, 3)).norm(dim=-1)
+    return torch.gradient(calm, spacing=(times,), dim=0)[0].unflatten(1, (-1, 3)).norm(dim=-1)
 
 
 def spans(flags: Bool[Tensor, "frames"]) -> list[tuple[int, int]]:
@@ -115,14 +117,5 @@ def reach(
     axis = torch.where(is_straight, -shin_turn[:, :, 0], F.normalize(cross, dim=-1))
     bend = axis_angle_to_matrix((wanted - present)[:, None] * axis)
     bent_ankle = knee + (bend @ shin[..., None]).squeeze(-1)
-    swing = _shortest_turn(bent_ankle - hip, target - hip)
+    swing = shortest_turn(bent_ankle - hip, target - hip)
     return swing, swing @ bend
-
-
-def _shortest_turn(
-    start: Float[Tensor, "frames 3"], end: Float[Tensor, "frames 3"]
-) -> Float[Tensor, "frames 3 3"]:
-    """The smallest rotations that take directions to directions; not for opposite ones."""
-    cross = torch.linalg.cross(start, end)
-    angle = torch.atan2(cross.norm(dim=-1), (start * end).sum(-1))
-    return axis_angle_to_matrix(F.normalize(cross, dim=-1) * angle[:, None])

@@ -127,6 +127,15 @@ def mirror_matrix(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 
     return sign[:, None] * matrix * sign
 
 
+def shortest_turn(
+    start: Float[Tensor, "*batch 3"], end: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 3 3"]:
+    """The smallest rotation that takes one direction to another, which is not its opposite; vectors of any length."""
+    cross = torch.linalg.cross(start, end)
+    angle = torch.atan2(cross.norm(dim=-1, keepdim=True), (start * end).sum(-1, keepdim=True))
+    return axis_angle_to_matrix(torch.nn.functional.normalize(cross, dim=-1) * angle)
+
+
 def geodesic_angle(
     first: Float[Tensor, "*batch 3 3"], second: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch"]:
