@@ -90,6 +90,15 @@ def test_no_accepted_step_raises_the_energy():
     assert bool((energies[-1] < 0.1 * energies[0]).all())
 
 
+@pytest.mark.parametrize(("noise", "is_failed"), [(0.03, False), (0.4, True)])
+def test_points_in_space_may_be_off_by_as_much_as_cameras_err_and_not_by_limbs(noise, is_failed):
+    known = points(made_people())
+    chance = torch.Generator().manual_seed(0)
+    known = known + noise * torch.randn(known.shape, generator=chance)
+    found = fit_points(BODY, Keypoints3D(known, torch.ones(PEOPLE, 19)))
+    assert found.is_failed.tolist() == [is_failed] * PEOPLE
+
+
 def test_shuffled_keypoints_are_reported_as_a_failure():
     known = seen(made_people())
     order = torch.randperm(19, generator=torch.Generator().manual_seed(0))

@@ -5,7 +5,7 @@ One view leaves open which way a bone points in depth; both answers are tried fo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -186,7 +186,7 @@ def fit_points(body: FittingBody, keypoints: Keypoints3D) -> Fit:
         candidates = from_points(known, body)
         for stage in STAGES_3D:
             candidates = run_stage(candidates, body, known, stage)
-        return _fit(candidates, known)
+        return _told(candidates, body, known)
 
     return _in_batches(fit_some, keypoints)
 
@@ -204,10 +204,6 @@ def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D)
     return _told(run_stage(candidates, body, keypoints, NEAREST), body, keypoints)
 
 
-def _told(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D) -> Fit:
+def _told(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D | Keypoints3D) -> Fit:
     energy = FittingEnergy(body, keypoints, TOLD_BY).quadratic(candidates.state).energy
-    return _fit(replace(candidates, energy=energy), keypoints)
-
-
-def _fit(candidates: Candidates, keypoints: Keypoints2D | Keypoints3D) -> Fit:
-    return Fit(candidates.state, candidates.energy / (keypoints.confidences > 0).sum(1))
+    return Fit(candidates.state, energy / (keypoints.confidences > 0).sum(1))
