@@ -187,6 +187,17 @@ def test_feet_that_the_estimate_turns_inward_point_forward():
     assert abs(toes_out(found)) < 15
 
 
+@pytest.mark.parametrize(("lifted", "least", "most"), [(0.0, -8, 8), (1.6, 22, 45)])
+def test_feet_of_people_who_stand_stand_on_their_soles_and_lifted_ones_hang(lifted, least, most):
+    pose = default_mean_pose()
+    pose[SMPL_24.index["left_knee"], 0] = lifted
+    pose[SMPL_24.index["left_ankle"], 0] = math.radians(35)
+    start = estimate_of(pose)
+    found = refine(BODY, start, seen_at(start.keypoints_2d), 5, KNOWLEDGE)
+    bend = matrix_to_axis_angle(found.rotations[0, SMPL_24.index["left_ankle"]])[0]
+    assert least < math.degrees(bend) < most
+
+
 def toes_out(estimate: Estimate) -> float:
     """Degrees by which both feet point away from each other, seen from above; the body faces +z before the camera turns it."""
     joints, _ = BODY(torch.cat([torch.eye(3)[None, None], estimate.rotations[:, 1:]], 1), estimate.shape)

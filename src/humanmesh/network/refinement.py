@@ -17,8 +17,8 @@ turns in the picture's plane, which keypoints show, more than turns in depth (d'
 body would lean or crouch to make up for a limb that is longer than the person's.
 
 Legs that the photo cuts off are straightened first: the regressor, which reads keypoints of them off empty heat maps, would
-make their people sit. Feet point forward: no keypoint says where, and in street photos the regressor turns both inward, one across the
-other. And people who stand stretched are turned about the camera's x axis toward how a camera held nearly level sees
+make their people sit. Feet point forward, and people who stand do so on their soles: no keypoint says where feet point, and in street photos the regressor
+turns both inward, one across the other, and the left one down. And people who stand stretched are turned about the camera's x axis toward how a camera held nearly level sees
 them, because keypoints hardly tell whether a person leans toward the camera.
 """
 
@@ -71,6 +71,8 @@ _STANDING_DEVIATION = math.radians(8)
 """kappa."""
 _CLEARLY_BENT = math.radians(20)
 """Radians from f_0 at which the pull on a knee has fallen to a quarter."""
+_LIFTED = math.radians(40)
+"""Bend of a knee at which the trust that its foot stands on its sole has fallen to a quarter."""
 _EYE_LEVEL = math.radians(7)
 """By how much a body that stands upright leans in the picture of a camera held at eye level: atan(0.75 / 6), from the eyes to the
 middle of a person six metres away."""
@@ -144,7 +146,8 @@ def refine(
     """
     if knowledge is not None:
         estimate, seen = _as_seen_from_eye_level(estimate, seen)
-        rotations = _with_feet_forward(_with_unseen_legs_straight(estimate.rotations, seen))
+        standing = _standing(estimate.joints)
+        rotations = _with_feet_forward(_with_unseen_legs_straight(estimate.rotations, seen), standing)
         estimate = replace(estimate, rotations=rotations)
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world, estimate.camera, estimate.shape.shape[1])
@@ -176,11 +179,9 @@ def refine(
 
 def _as_seen_from_eye_level(estimate: Estimate, seen: HeatmapKeypoints) -> tuple[Estimate, HeatmapKeypoints]:
     """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees, and depths with them."""
-    stance = stance_of(estimate.joints)
+    beyond = stance_of(estimate.joints).lean - _EYE_LEVEL
     turn = estimate.joints.new_zeros(len(estimate.joints), 3)
-    turn[:, 0] = (
-        -_LEVEL_SHARE * stance.uprightness(_EYE_LEVEL) * stance.stretched * (stance.lean - _EYE_LEVEL)
-    )
+    turn[:, 0] = -_LEVEL_SHARE * _standing(estimate.joints) * beyond
     turned = axis_angle_to_matrix(turn)
     rotations = torch.cat([turned[:, None] @ estimate.rotations[:, :1], estimate.rotations[:, 1:]], 1)
     if seen.depths is not None:
@@ -206,11 +207,23 @@ def _with_unseen_legs_straight(
     return changed
 
 
-def _with_feet_forward(rotations: Float[Tensor, "batch 24 3 3"]) -> Float[Tensor, "batch 24 3 3"]:
-    """Feet turned to where those of recorded people point, as no keypoint says: at the ankle always, at the hip of a stretched leg."""
+def _standing(joints: Float[Tensor, "batch 24 3"]) -> Float[Tensor, "batch"]:
+    """From 0 to 1: how surely somebody stands stretched, as a camera at eye level sees them."""
+    stance = stance_of(joints)
+    return stance.uprightness(_EYE_LEVEL) * stance.stretched
+
+
+def _with_feet_forward(
+    rotations: Float[Tensor, "batch 24 3 3"], standing: Float[Tensor, "batch"]
+) -> Float[Tensor, "batch 24 3 3"]:
+    """Feet turned to where those of recorded people point, as no keypoint says: at the ankle always, at the hip of a stretched leg; and
+    under the stretched legs of people who stand at right angles to the shin.
+    """
     hips, knees, ankles = matrix_to_axis_angle(rotations[:, _LEGS]).unbind(2)
     stretched = (1 + (knees[..., 0] / _CLEARLY_BENT).square()) ** -2
     hips[..., 1] *= 1 - stretched
+    carrying = (1 + (knees[..., 0] / _LIFTED).square()) ** -2
+    ankles[..., 0] *= 1 - carrying * standing[:, None]
     ankles[..., 1] = hips.new_tensor([_TOES_OUT, -_TOES_OUT])
     changed = rotations.clone()
     changed[:, _LEGS] = axis_angle_to_matrix(torch.stack([hips, knees, ankles], 2))
