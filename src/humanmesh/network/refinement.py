@@ -17,9 +17,10 @@ turns in the picture's plane, which keypoints show, more than turns in depth (d'
 body would lean or crouch to make up for a limb that is longer than the person's.
 
 Legs that the photo cuts off are straightened first: the regressor, which reads keypoints of them off empty heat maps, would
-make their people sit. Feet point forward, and people who stand do so on their soles: no keypoint says where feet point, and in street photos the regressor
-turns both inward, one across the other, and the left one down. And people who stand stretched are turned about the camera's x axis toward how a camera held nearly level sees
-them, because keypoints hardly tell whether a person leans toward the camera.
+make their people sit. Feet point forward, and people who stand do so on their soles: no keypoint says where feet point, and in
+street photos the regressor turns both inward, one across the other, and the left one down. And people who stand stretched are turned
+about the camera's x axis toward how a camera held nearly level sees them, because keypoints hardly tell whether a person leans toward
+the camera.
 """
 
 import math
@@ -145,8 +146,8 @@ def refine(
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
     if knowledge is not None:
-        estimate, seen = _as_seen_from_eye_level(estimate, seen)
         standing = _standing(estimate.joints)
+        estimate, seen = _as_seen_from_eye_level(estimate, seen, standing)
         rotations = _with_feet_forward(_with_unseen_legs_straight(estimate.rotations, seen), standing)
         estimate = replace(estimate, rotations=rotations)
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
@@ -177,11 +178,19 @@ def refine(
     return Estimate(rotations, shape, camera, joints, keypoints, camera.project(keypoints))
 
 
-def _as_seen_from_eye_level(estimate: Estimate, seen: HeatmapKeypoints) -> tuple[Estimate, HeatmapKeypoints]:
+def _standing(joints: Float[Tensor, "batch 24 3"]) -> Float[Tensor, "batch"]:
+    """From 0 to 1: how surely somebody stands stretched, as a camera at eye level sees them."""
+    stance = stance_of(joints)
+    return stance.uprightness(_EYE_LEVEL) * stance.stretched
+
+
+def _as_seen_from_eye_level(
+    estimate: Estimate, seen: HeatmapKeypoints, standing: Float[Tensor, "batch"]
+) -> tuple[Estimate, HeatmapKeypoints]:
     """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees, and depths with them."""
     beyond = stance_of(estimate.joints).lean - _EYE_LEVEL
     turn = estimate.joints.new_zeros(len(estimate.joints), 3)
-    turn[:, 0] = -_LEVEL_SHARE * _standing(estimate.joints) * beyond
+    turn[:, 0] = -_LEVEL_SHARE * standing * beyond
     turned = axis_angle_to_matrix(turn)
     rotations = torch.cat([turned[:, None] @ estimate.rotations[:, :1], estimate.rotations[:, 1:]], 1)
     if seen.depths is not None:
@@ -207,12 +216,6 @@ def _with_unseen_legs_straight(
     return changed
 
 
-def _standing(joints: Float[Tensor, "batch 24 3"]) -> Float[Tensor, "batch"]:
-    """From 0 to 1: how surely somebody stands stretched, as a camera at eye level sees them."""
-    stance = stance_of(joints)
-    return stance.uprightness(_EYE_LEVEL) * stance.stretched
-
-
 def _with_feet_forward(
     rotations: Float[Tensor, "batch 24 3 3"], standing: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch 24 3 3"]:
@@ -220,10 +223,9 @@ def _with_feet_forward(
     under the stretched legs of people who stand at right angles to the shin.
     """
     hips, knees, ankles = matrix_to_axis_angle(rotations[:, _LEGS]).unbind(2)
-    stretched = (1 + (knees[..., 0] / _CLEARLY_BENT).square()) ** -2
-    hips[..., 1] *= 1 - stretched
-    carrying = (1 + (knees[..., 0] / _LIFTED).square()) ** -2
-    ankles[..., 0] *= 1 - carrying * standing[:, None]
+    bend = knees[..., 0].square()
+    hips[..., 1] *= 1 - _faded(bend, _CLEARLY_BENT)
+    ankles[..., 0] *= 1 - _faded(bend, _LIFTED) * standing[:, None]
     ankles[..., 1] = hips.new_tensor([_TOES_OUT, -_TOES_OUT])
     changed = rotations.clone()
     changed[:, _LEGS] = axis_angle_to_matrix(torch.stack([hips, knees, ankles], 2))
@@ -272,7 +274,7 @@ def _pull_to_straight_knees(
     """Add the cost of knees that are bent a little to the normal equations."""
     knees = matrix_to_axis_angle(rotations[:, _KNEES])
     excess = knees[..., 0] - _STANDING_FLEXION
-    weights = (1 + (excess / _CLEARLY_BENT).square()) ** -2 / _STANDING_DEVIATION**2
+    weights = _faded(excess.square(), _CLEARLY_BENT) / _STANDING_DEVIATION**2
     by_turn = inverse_right_jacobian(knees)[..., 0, :]
     for number, knee in enumerate(_KNEES):
         turns, direction = slice(3 * knee, 3 * knee + 3), by_turn[:, number, :, None]
@@ -345,4 +347,9 @@ def _robust_weights(
     outlier: float,
 ) -> Float[Tensor, "batch keypoints"]:
     """Weights of squared residuals: those of the iteratively reweighted Geman-McClure function."""
-    return (confidences / deviation).square() * (1 + squares / outlier**2) ** -2
+    return (confidences / deviation).square() * _faded(squares, outlier)
+
+
+def _faded(squares: Float[Tensor, "*shape"], quarter: float) -> Float[Tensor, "*shape"]:
+    """The Geman-McClure function's weight of squared distances: 1 for none, a quarter at the distance `quarter`."""
+    return (1 + squares / quarter**2) ** -2
