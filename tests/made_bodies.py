@@ -68,6 +68,26 @@ def made_body(vertices: int = 200, *, correctives: bool = True, seed: int = 0) -
     )
 
 
+def small_body(seed: int = 0, vertices: int = 40) -> BodyModelData:
+    """A body of a few vertices, random, of the size of a person, with the keypoints of the heat maps; float32."""
+    chance = torch.Generator().manual_seed(seed)
+    weights = torch.rand(vertices, 24, generator=chance)
+    joint_regressor = torch.rand(24, vertices, generator=chance)
+    keypoint_regressor = torch.zeros(len(COCOPLUS_19), vertices)
+    keypoint_regressor[torch.arange(len(COCOPLUS_19)), torch.arange(len(COCOPLUS_19)) * 2] = 1
+    return BodyModelData(
+        name="made",
+        template=torch.randn(vertices, 3, generator=chance) * 0.4,
+        shape_directions=torch.randn(vertices, 3, 10, generator=chance) * 0.02,
+        pose_directions=None,
+        joint_regressor=joint_regressor / joint_regressor.sum(1, keepdim=True),
+        skinning_weights=weights / weights.sum(1, keepdim=True),
+        parents=SMPL_PARENTS,
+        faces=torch.randint(0, vertices, (30, 3), generator=chance),
+        keypoint_regressors={"cocoplus19": keypoint_regressor},
+    )
+
+
 def at_most_four(data: BodyModelData) -> BodyModelData:
     """The body with the joints that GLB can hold for each vertex."""
     shares, joints = data.skinning_weights.topk(4, 1)

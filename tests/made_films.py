@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.files.videos import Frame
-from humanmesh.inference import CropCamera, Person, PhotoCamera, Recoverer
-from made_body import made_body
+from humanmesh.geometry.cameras import PhotoCamera
+from humanmesh.inference import Recoverer
+from humanmesh.person import CropCamera, Person
+from made_bodies import small_body
 
 WIDTH, HEIGHT = 96, 64
 RATE = 30.0
@@ -76,7 +78,7 @@ class MadeRecoverer(Recoverer):
 
     def __init__(self, *actors: Actor, body: BodyModelData | None = None) -> None:
         self.actors = actors
-        self.body = BodyModel(made_body() if body is None else body)
+        self.body = BodyModel(small_body() if body is None else body)
         self.searches: list[int] = []
         self.looks: list[int] = []
 

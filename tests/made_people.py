@@ -11,8 +11,9 @@ from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.files.clips import Clip, ClipPerson
 from humanmesh.files.videos import Frame
+from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
-from humanmesh.inference import CropCamera, Person, PhotoCamera
+from humanmesh.person import CropCamera, Person
 
 SIZE = (320, 240)
 """Width and height of the photo, pixels."""

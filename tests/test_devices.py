@@ -30,7 +30,7 @@ from humanmesh.inference import load
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import HMR, MODERN
 from humanmesh.training.loop import Trainer
-from made_body import made_body
+from made_bodies import small_body
 from made_rendered import write_rendered
 from made_samples import MadeSource
 from pretended_gpu import GpuGenerator, pretended_gpu, register
@@ -114,7 +114,7 @@ def _losses(device: torch.device, training: str) -> list[float]:
     pool = BodyPool(torch.zeros(5, 72), torch.full((5,), 0.2))
     torch.manual_seed(0)
     fabric = Fabric(strategy=SingleDeviceStrategy(device, _AnyDevice()))
-    trainer = Trainer(fabric, build_recovery(config.network, made_body()), config, pool)
+    trainer = Trainer(fabric, build_recovery(config.network, small_body()), config, pool)
     return [float(trainer.step(mixture[number]).figures["loss"]) for number in range(2)]
 
 

@@ -16,10 +16,11 @@ from humanmesh.files.detectors import FoundBoxes
 from humanmesh.files.meshes import WRITERS
 from humanmesh.geometry.cameras import CropPerspectiveCamera, PerspectiveCamera, PhotoCamera, lens_of
 from humanmesh.geometry.crops import apply
-from humanmesh.inference import CONFIRMED_SCORE, FURTHER_SCORE, POSSIBLE_SCORE, Recoverer, load, upright
+from humanmesh.inference import CONFIRMED_SCORE, FURTHER_SCORE, POSSIBLE_SCORE, Recoverer, load
 from humanmesh.network import recovery
 from humanmesh.network.finder import FoundPerson, PersonFinder
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
+from humanmesh.person import upright
 
 BOXES = [[20.0, 10.0, 90.0, 110.0], [60.0, 30.0, 150.0, 118.0]]
 

@@ -14,7 +14,7 @@ LAYERS = [
     {"losses", "render", "network", "tracking"},
     {"files"},
     {"data"},
-    {"training", "evaluation", "fitting", "inference", "video"},
+    {"training", "evaluation", "fitting", "inference", "person", "photos", "video"},
     {"cli", "web", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -25,7 +25,8 @@ from humanmesh.body.model import BodyModel
 from humanmesh.data.readers import ReadReport
 from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.evaluation.benchmark import evaluate, some_of
-from humanmesh.evaluation.cases import Case, load_cases
+from humanmesh.evaluation.cases import Case
+from humanmesh.evaluation.data_sets import load_cases
 from humanmesh.evaluation.gallery import pictures_of
 from humanmesh.evaluation.measuring import TruthBodies
 from humanmesh.evaluation.predictors import NetworkPredictor

@@ -17,7 +17,8 @@ from torch import Tensor
 from humanmesh.body.model import BodyModel
 from humanmesh.body.standing import pitch_from_standing
 from humanmesh.data.readers import ReadReport
-from humanmesh.evaluation.cases import Case, load_cases
+from humanmesh.evaluation.cases import Case
+from humanmesh.evaluation.data_sets import load_cases
 from humanmesh.evaluation.gallery import pictures_of
 from humanmesh.evaluation.predictors import NetworkPredictor
 from humanmesh.evaluation.protocols import Protocol, protocol_by_name

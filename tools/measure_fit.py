@@ -17,7 +17,7 @@ from torch import Tensor
 
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import COCOPLUS_19, LSP_14, SMPL_24
-from humanmesh.evaluation.cases import read_synthetic_part
+from humanmesh.evaluation.data_sets import read_synthetic_part
 from humanmesh.evaluation.metrics import about, aligned, point_errors
 from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.energy import BodyState, FittingBody, Keypoints2D, Keypoints3D, fitting_body

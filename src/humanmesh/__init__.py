@@ -13,7 +13,8 @@ from humanmesh.errors import HumanMeshError
 
 if TYPE_CHECKING:
     from humanmesh.body.model import BodyModel
-    from humanmesh.inference import Person, Recoverer
+    from humanmesh.inference import Recoverer
+    from humanmesh.person import Person
 
 __all__ = ["HumanMeshError", "load", "load_body", "upright"]
 
@@ -50,6 +51,6 @@ def load_body(name_or_path: str | Path) -> "BodyModel":
 
 def upright(people: "Sequence[Person]") -> "list[Person]":
     """The people of one photo, whose GLB, BVH, OBJ and PLY files stand upright in the room if somebody stands in the photo."""
-    from humanmesh import inference
+    from humanmesh import person
 
-    return inference.upright(people)
+    return person.upright(people)

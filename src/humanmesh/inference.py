@@ -8,29 +8,21 @@ person.save("person.glb")
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
-from humanmesh.body.measurements import Measurements, measure
 from humanmesh.body.model import BodyModel
-from humanmesh.body.parameters import BodyModelData
-from humanmesh.body.skeletons import SKELETONS
-from humanmesh.body.standing import pitch_from_standing
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
-from humanmesh.files import images, meshes
 from humanmesh.files.assets import DEFAULT_WEIGHTS, finder_path, weights_path
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.checkpoints import load_checkpoint, load_recovery
 from humanmesh.files.detectors import BoxDetector, load_detector
 from humanmesh.files.finders import load_finder
-from humanmesh.files.rig_names import bone_names
 from humanmesh.geometry import crops
 from humanmesh.geometry.cameras import (
     CropLens,
@@ -39,9 +31,7 @@ from humanmesh.geometry.cameras import (
     WeakPerspectiveCamera,
     centred_camera,
     centred_lens,
-    default_focal_length,
     lens_of,
-    level_from_camera,
     translation_camera_from_body,
 )
 from humanmesh.geometry.placement import translation_of_best_fit
@@ -49,10 +39,17 @@ from humanmesh.geometry.rotations import matrix_to_axis_angle
 from humanmesh.network.finder import PersonFinder
 from humanmesh.network.precision import PRECISIONS, has_fast_bfloat16, round_weights
 from humanmesh.network.recovery import Recovery, RecoveryOutput
+from humanmesh.person import CropCamera, Person, box_of_points
+from humanmesh.photos import (
+    SMALLEST_BOX,
+    Boxes,
+    Photo,
+    checked_boxes,
+    checked_camera,
+    pixels_of,
+    tagged_camera,
+)
 from humanmesh.tracking import Sight, distinct
-
-SMALLEST_BOX = 4
-"""Pixels on each side of a box."""
 
 FOUND_MARGIN = 1.5
 """Side of the first crop of a person found without a box in units of the longer side of the box of the keypoints, which is
@@ -70,10 +67,6 @@ CONFIRMED_SCORE = 0.3
 (`tools/measure_people.py`)."""
 FURTHER_SCORE = 0.38
 """The same for all others: a photo mostly shows somebody, and in its parts much that looks a little like people."""
-SHORTEST_FOCAL = 0.1
-"""Focal length in units of the photo's diagonal: a view of 157 degrees across it."""
-BODY_HEIGHTS = (0.3, 2.8)
-"""Metres that a given height may have."""
 SMALLEST_SCALE = 0.05
 """Crop half-widths per metre: a smaller answer is raised to it, which keeps people nearer than infinity."""
 TRUSTED_DEPTH_RATIO = 1.5
@@ -81,193 +74,6 @@ TRUSTED_DEPTH_RATIO = 1.5
 
 _CHUNK = 16
 """Crops that go through the network at once, which bounds the memory."""
-
-Photo: TypeAlias = str | Path | Image.Image | np.ndarray
-Boxes: TypeAlias = Sequence[Any] | np.ndarray
-"""(x0, y0, x1, y1) each; `checked_boxes` has words for what is no box."""
-
-
-@dataclass(frozen=True)
-class CropCamera:
-    """The network's own weak-perspective camera: crop = scale * (xy + translation)."""
-
-    scale: float
-    """Crop half-widths per metre."""
-    translation: tuple[float, float]
-    """Metres, added to the body's x and y before scaling."""
-    photo_from_crop: Float[np.ndarray, "3 3"]
-    """From crop coordinates, [-1, 1] from edge to edge, to photo pixels."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Person:
-    """One person in a photo. Camera frame: x right, y down, z forward; metres."""
-
-    body: BodyModelData
-    """The body that pose and shape belong to."""
-    theta: Float[np.ndarray, "85"]
-    """The paper's state: camera of the crop (s, tx, ty), pose 24 x 3 axis-angle (radians), shape 10."""
-    rotations: Float[np.ndarray, "24 3 3"]
-    """Each joint in its parent's frame; the first takes the body to the camera frame."""
-    translation: Float[np.ndarray, "3"]
-    """Metres: vertices = body(pose, shape).vertices + translation."""
-    vertices: Float[np.ndarray, "vertices 3"]
-    """Metres, camera frame of the photo."""
-    joints: Float[np.ndarray, "24 3"]
-    """SMPL's 24 joints; metres, camera frame of the photo."""
-    box: Float[np.ndarray, "4"]
-    """x0, y0, x1, y1 in photo pixels: the box that was given, or one round the recovered body."""
-    score: float
-    """In [0, 1]: mean height of the peaks of the network's keypoint heat maps (hidden keypoints lower it);
-    the person finder's score where the network has no heat maps."""
-    camera: PhotoCamera
-    """The photo's camera."""
-    weak_camera: CropCamera
-    """The crop's camera."""
-    photo_size: tuple[int, int]
-    """Width and height in pixels."""
-    body_scale: float = 1.0
-    """Size of `body` in units of the body of that name; not 1 where a height was given."""
-    camera_pitch: float = 0.0
-    """Radians by which the photo's camera looks down if people who stand are upright; found by `upright`, else 0. GLB, BVH, OBJ and PLY
-    files are turned by it. It is the camera's own pitch only as far as they are in the middle of the photo."""
-
-    def __repr__(self) -> str:
-        x0, y0, x1, y1 = self.box.tolist()
-        return f"Person(box=({x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f}), score={self.score:.2f}, body={self.body.name!r})"
-
-    @cached_property
-    def faces(self) -> np.ndarray:
-        """(F, 3) rows of `vertices`, counter-clockwise seen from outside."""
-        return self.body.faces.cpu().numpy()
-
-    @property
-    def pose(self) -> Float[np.ndarray, "72"]:
-        """Axis-angle of the 24 joints, radians; the first is the global rotation."""
-        return self.theta[3:75]
-
-    @property
-    def shape(self) -> Float[np.ndarray, "10"]:
-        """Standard deviations."""
-        return self.theta[75:]
-
-    @property
-    def trust(self) -> float:
-        """The score; 1 where nothing measured it."""
-        return 1.0 if math.isnan(self.score) else self.score
-
-    @property
-    def level_vertices(self) -> Float[np.ndarray, "vertices 3"]:
-        """The vertices turned by `camera_pitch`: metres, y down."""
-        return self.vertices @ level_from_camera(self.camera_pitch).numpy().T
-
-    @cached_property
-    def measurements(self) -> Measurements:
-        """Height, girths and the like of this person's body in its rest pose (metres)."""
-        return measure(self.body, torch.from_numpy(self.shape))
-
-    def scaled_to_height(self, height: float) -> "Person":
-        """The same picture of a body that is `height` metres tall.
-
-        Everything grows alike about the camera's centre, the body and its distance; pose and shape stay.
-
-        Raises:
-            BadInputError: where nobody is that tall.
-        """
-        least, most = BODY_HEIGHTS
-        if not least <= height <= most:
-            found = f"{height:g} metres"
-            raise BadInputError("Height", found, f"Give metres between {least} and {most}, such as 1.75.")
-        return self.scaled(height / self.measurements.height)
-
-    def scaled(self, factor: float) -> "Person":
-        """The same picture of a body `factor` times as large, that many times as far away; pose and shape stay."""
-        scale, translation = self.weak_camera.scale / factor, self.weak_camera.translation
-        moved = (translation[0] * factor, translation[1] * factor)
-        return replace(
-            self,
-            body=self.body.scaled(factor),
-            body_scale=self.body_scale * factor,
-            theta=np.concatenate([[scale, *moved], self.theta[3:]]).astype(np.float32),
-            translation=factor * self.translation,
-            vertices=factor * self.vertices,
-            joints=factor * self.joints,
-            weak_camera=replace(self.weak_camera, scale=scale, translation=moved),
-        )
-
-    def keypoints_3d(self, name: str) -> Float[np.ndarray, "keypoints 3"]:
-        """A keypoint set by name ("lsp14", "coco17", "h36m17", "smpl24", ...); metres, camera frame.
-
-        Raises:
-            UnknownNameError: listing the sets that exist.
-        """
-        if name == "smpl24":
-            return self.joints
-        if name not in self.body.keypoint_regressors:
-            raise UnknownNameError("keypoint set", name, self.keypoint_sets)
-        return self.body.keypoint_regressors[name].cpu().numpy() @ self.vertices
-
-    def keypoints_2d(self, name: str) -> Float[np.ndarray, "keypoints 2"]:
-        """The same keypoints in photo pixels.
-
-        Raises:
-            UnknownNameError: listing the sets that exist.
-        """
-        return self.camera.project(self.keypoints_3d(name))
-
-    @property
-    def keypoint_sets(self) -> list[str]:
-        """Names that `keypoints_2d` and `keypoints_3d` know for this body."""
-        return [name for name in SKELETONS if name == "smpl24" or name in self.body.keypoint_regressors]
-
-    def save(self, path: str | Path, rig: str = "smpl", *, part_colors: bool = False) -> None:
-        """Write a file in the format of its suffix: .glb .obj .ply .npz .json .bvh; whole or not at all.
-
-        Args:
-            path: the file.
-            rig: whose names the bones of GLB and BVH carry: "smpl", "mixamo", "unity", "ue4" or "ue5".
-            part_colors: whether a GLB shows each of the 24 parts in a colour of its own.
-
-        Raises:
-            UnknownNameError: where nobody knows the suffix or the rig.
-            BadInputError: where the file cannot be written.
-        """
-        record = replace(self.record(), bones=bone_names(rig), has_part_colors=part_colors)
-        meshes.save_person(path, record)
-
-    def record(self) -> meshes.PersonRecord:
-        """All that files hold about the person."""
-        return meshes.PersonRecord(
-            body=self.body,
-            theta=self.theta,
-            rotations=self.rotations,
-            translation=self.translation,
-            vertices=self.vertices,
-            joints=self.joints,
-            keypoints_2d={name: self.keypoints_2d(name) for name in self.keypoint_sets},
-            keypoints_3d={name: self.keypoints_3d(name) for name in self.keypoint_sets},
-            focal_length=self.camera.focal_length,
-            principal_point=self.camera.principal_point,
-            pixel_aspect=self.camera.pixel_aspect,
-            body_scale=self.body_scale,
-            camera_pitch=self.camera_pitch,
-            photo_size=self.photo_size,
-            photo_from_crop=self.weak_camera.photo_from_crop,
-            box=self.box,
-            score=self.score,
-        )
-
-
-def upright(people: Sequence[Person]) -> list[Person]:
-    """The people of one photo, whose mesh files are to stand in the room instead of before the camera.
-
-    They are turned so that who stands in the photo is upright (`body.standing.pitch_from_standing`). Where nobody does, nothing changes.
-    """
-    if not people:
-        return []
-    joints = np.stack([person.joints / person.body_scale for person in people])
-    pitch = pitch_from_standing(torch.from_numpy(joints), torch.tensor([person.trust for person in people]))
-    return list(people) if pitch is None else [replace(person, camera_pitch=pitch) for person in people]
 
 
 @dataclass(frozen=True)
@@ -659,34 +465,6 @@ def _bundled_finder(weights: str | Path, device: torch.device) -> PersonFinder |
         return None
 
 
-def pixels_of(photo: Photo) -> Float[Tensor, "3 height width"]:
-    """RGB in [0, 1] of a path, a Pillow image or an (H, W, 3) uint8 array.
-
-    Raises:
-        HumanMeshError: where it is none of these, or a picture that cannot be used.
-    """
-    if isinstance(photo, str | Path):
-        return images.read_photo(photo)
-    if isinstance(photo, Image.Image):
-        return images.pixels_of_image(photo)
-    if not isinstance(photo, np.ndarray):
-        remedy = "Give a path, a Pillow image or an (H, W, 3) uint8 array."
-        raise BadInputError("Photo", f"a {type(photo).__name__}", remedy)
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        found = f"an array of shape {photo.shape} and type {photo.dtype}"
-        raise BadInputError("Photo", found, "Give an (H, W, 3) uint8 array, RGB.")
-    return images.pixels_of_array(photo)
-
-
-def tagged_camera(photo: Photo, width: int, height: int) -> PhotoCamera | None:
-    """The camera that the EXIF tags of a path's or a Pillow image's photo tell of; None where they do not."""
-    if isinstance(photo, str | Path):
-        focal = images.read_focal_length(photo)
-    else:
-        focal = images.focal_length_of_image(photo) if isinstance(photo, Image.Image) else None
-    return None if focal is None else centred_camera(width, height, focal)
-
-
 def _cameras_of(views: list[_View]) -> PerspectiveCamera:
     return PerspectiveCamera(
         torch.tensor([view.camera.focal_xy for view in views]),
@@ -702,19 +480,6 @@ def _camera(photo: Tensor, focal_length: float | None, camera: PhotoCamera | Non
     return checked_camera(camera or centred_camera(width, height, focal_length), width, height)
 
 
-def checked_camera(camera: PhotoCamera, width: int, height: int) -> PhotoCamera:
-    """The camera of a photo of that many pixels.
-
-    Raises:
-        BadInputError: where it would see nearly everything before it, as with millimetres for pixels.
-    """
-    shortest = SHORTEST_FOCAL * default_focal_length(width, height)
-    if min(camera.focal_xy) < shortest:
-        found = f"{min(camera.focal_xy):g} pixels in a photo of {width} x {height}"
-        raise BadInputError("Focal length", found, f"Give pixels, not millimetres: {shortest:.0f} at least.")
-    return camera
-
-
 def _one_each(what: str, given: Sequence[Any] | None, photos: int) -> list[Any]:
     """The entry of each photo; None for each where none were given."""
     entries = [None] * photos if given is None else list(given)
@@ -722,34 +487,6 @@ def _one_each(what: str, given: Sequence[Any] | None, photos: int) -> list[Any]:
         remedy = "Give one entry, or None, for each photo."
         raise BadInputError(what, f"{len(entries)} lists for {photos} photos", remedy)
     return entries
-
-
-def checked_boxes(boxes: Boxes, width: int, height: int, photo: str = "Photo") -> Float[Tensor, "boxes 4"]:
-    """The boxes as a tensor.
-
-    Raises:
-        BadInputError: where a box is no four numbers, has no size, or lies outside the photo.
-    """
-    wanted = "Give x0, y0, x1, y1 in photo pixels, x0 < x1 and y0 < y1."
-    if len(boxes) == 0:
-        return torch.zeros(0, 4)
-    try:
-        values = torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(len(boxes), -1))
-    except (TypeError, ValueError) as error:
-        raise BadInputError(f"{photo}, boxes", "something else than lists of four numbers", wanted) from error
-    if values.shape[1] != 4:
-        raise BadInputError(f"{photo}, boxes", f"{values.shape[1]} numbers in a box", wanted)
-    for box in values:
-        x0, y0, x1, y1 = box.tolist()
-        name = f"{photo}, box ({x0:g}, {y0:g}, {x1:g}, {y1:g})"
-        if not bool(box.isfinite().all()):
-            raise BadInputError(name, "not all of it is a number", wanted)
-        if x1 - x0 < SMALLEST_BOX or y1 - y0 < SMALLEST_BOX:
-            raise BadInputError(name, f"it has less than {SMALLEST_BOX} pixels on a side", wanted)
-        if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-            remedy = f"Give a box within the photo's {width} x {height} pixels."
-            raise BadInputError(name, "it lies outside the photo", remedy)
-    return values
 
 
 def _crops_in_boxes(photos: Sequence[int], boxes: Float[Tensor, "crops 4"]) -> _Crops:
@@ -815,9 +552,3 @@ def _confirmed(candidates: list[_Candidate]) -> list[_Candidate]:
 
 def _box_area(person: Person) -> float:
     return float((person.box[2] - person.box[0]) * (person.box[3] - person.box[1]))
-
-
-def box_of_points(points: Float[np.ndarray, "points 2"], size: tuple[int, int]) -> Float[np.ndarray, "4"]:
-    """Smallest box round the points, cut at the photo's edges."""
-    corners = np.concatenate([points.min(0), points.max(0)])
-    return corners.clip(0, np.array([*size, *size], np.float32)).astype(np.float32)

@@ -35,7 +35,9 @@ from humanmesh.geometry.smoothing import (
     smooth_vectors,
     weighted_median,
 )
-from humanmesh.inference import KEYPOINTS_OF_BODY, SMALLEST_BOX, TRUSTED_DEPTH_RATIO, Person, Recoverer
+from humanmesh.inference import KEYPOINTS_OF_BODY, TRUSTED_DEPTH_RATIO, Recoverer
+from humanmesh.person import Person
+from humanmesh.photos import SMALLEST_BOX
 from humanmesh.tracking import LONGEST_GAP, Sight, Tracker, distinct
 
 LEAST_SCORE = 0.25

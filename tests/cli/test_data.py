@@ -11,7 +11,7 @@ from humanmesh.cli import main
 from humanmesh.data.pool import read_pool
 from humanmesh.data.readers import READERS
 from humanmesh.data.shards import STORED_SIZE, ShardSource, data_sets_in
-from humanmesh.evaluation.cases import read_synthetic_part
+from humanmesh.evaluation.data_sets import read_synthetic_part
 from photo_layouts import LAYOUTS, coco_content, write_json, write_lsp, write_photo
 
 

@@ -350,6 +350,20 @@ def test_options_of_photos_are_refused_for_films(option, tmp_path, capsys):
     assert "not for films" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("quick")
+def test_files_of_more_people_from_an_earlier_run_are_told_and_kept(photo, boxes, tmp_path, capsys):
+    out, both = tmp_path / "out", tmp_path / "both.json"
+    both.write_text(json.dumps(BOXES))
+    assert run(photo, "--boxes", both, "--out", out, "--format", "npz,json") == 0
+    assert "earlier" not in capsys.readouterr().out
+    assert run(photo, "--boxes", boxes, "--out", out, "--format", "npz", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["photos"][0]["earlier_files"]
+    assert told == [str(out / "person.2.json"), str(out / "person.2.npz")]
+    assert run(photo, "--boxes", boxes, "--out", out, "--format", "npz") == 0
+    assert "of an earlier run: person.2.json, person.2.npz" in capsys.readouterr().out
+    assert all(Path(file).is_file() for file in told)
+
+
 def test_names_of_files_are_unlike_those_of_a_further_person():
     photos = ["photo.jpg", "photo.2.jpg", "photo_2.jpg", "b/photo.jpg", "shot.0002.png", "v1.10.gif"]
     names = predict_module.unique_names([Path(photo) for photo in photos])

@@ -19,7 +19,7 @@ from humanmesh.data.shards import write_shards
 from humanmesh.files.body_models import write_body
 from humanmesh.files.checkpoints import load_checkpoint
 from humanmesh.training.stopping import Stopped
-from made_body import made_body
+from made_bodies import small_body
 from made_samples import made_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore::FutureWarning")
@@ -30,7 +30,7 @@ def files(tmp_path):
     shards = tmp_path / "shards"
     write_shards([made_sample(n, 96, "mine") for n in range(5)], shards, "mine")
     write_shards([made_sample(n, 96, "mine") for n in range(2)], shards, "mine_held_out")
-    write_body(made_body(), tmp_path / "body.safetensors")
+    write_body(small_body(), tmp_path / "body.safetensors")
     np.savez(tmp_path / "motion.npz", pose=np.zeros((4, 72), np.float32), clip=np.zeros(4, np.int32))
     return tmp_path
 

@@ -12,13 +12,15 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.data.readers import ReadReport
 from humanmesh.evaluation.benchmark import evaluate
-from humanmesh.evaluation.cases import Case, load_cases
+from humanmesh.evaluation.cases import Case
+from humanmesh.evaluation.data_sets import load_cases
 from humanmesh.evaluation.measuring import TruthBodies
-from humanmesh.evaluation.predictions import FilePredictor, read_predictions
+from humanmesh.evaluation.prediction_files import read_predictions
+from humanmesh.evaluation.predictions import FilePredictor
 from humanmesh.evaluation.protocols import PROTOCOLS
 from humanmesh.evaluation.results import Result
 from humanmesh.geometry.rotations import axis_angle_to_matrix
-from made_body import made_body
+from made_bodies import small_body
 from photo_layouts import COCO, HEIGHT, LSP, WIDTH, points, write_json, write_photo
 
 
@@ -35,7 +37,7 @@ def measured(
     protocol: str, data: Path, predictions: Path, body: BodyModelData | None = None, unit: str = "m"
 ) -> Result:
     people = cases_of(protocol, data)
-    model = BodyModel(body or made_body())
+    model = BodyModel(body or small_body())
     predictor = FilePredictor("theirs", read_predictions(predictions, unit), people, model)
     return evaluate(people, predictor, PROTOCOLS[protocol], TruthBodies({"": model}))
 
@@ -78,7 +80,7 @@ def write_ccp_hold_out(folder: Path) -> Path:
 
 def square_body(**parts: object) -> BodyModelData:
     """A body whose faces are two triangles over its first four vertices."""
-    return replace(made_body(), faces=torch.tensor([[0, 1, 2], [0, 2, 3]]), **parts)
+    return replace(small_body(), faces=torch.tensor([[0, 1, 2], [0, 2, 3]]), **parts)
 
 
 def square_vertices(x0: float, y0: float, x1: float, y1: float, vertices: int = 40) -> np.ndarray:
@@ -103,7 +105,7 @@ def synthetic_pose(people: int) -> tuple[torch.Tensor, torch.Tensor]:
 def write_synthetic(path: Path, people: int = 3) -> Path:
     """People of the made body in pictures of 32 pixels, their keypoints spread over the picture."""
     rotations, shape = synthetic_pose(people)
-    body = BodyModel(made_body())
+    body = BodyModel(small_body())
     vertices = body(rotations, shape).vertices
     keypoints = body.keypoints(vertices, "cocoplus19")
     spread = torch.linspace(-0.5, 0.5, 19)

@@ -14,7 +14,7 @@ from PIL import Image
 from humanmesh.data.shards import write_shards
 from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.files.body_models import write_body
-from made_body import made_body
+from made_bodies import small_body
 from made_samples import made_sample
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -29,7 +29,7 @@ PAGE = f"# Ablation\n\n{ablation.MARKS[0]}\nof yesterday\n{ablation.MARKS[1]}\na
 def options(tmp_path_factory) -> ablation.Options:
     folder = tmp_path_factory.mktemp("ablation")
     write_shards([made_sample(n, 96, "mine") for n in range(4)], folder / "shards", "mine")
-    write_body(made_body(), folder / "body.safetensors")
+    write_body(small_body(), folder / "body.safetensors")
     np.savez(folder / "motion.npz", pose=np.zeros((4, 72), np.float32), clip=np.zeros(4, np.int32))
     write_synthetic(folder / "people.pt")
     write_lspet_hold_out(folder / "lspet", people=2)

@@ -28,13 +28,15 @@ from humanmesh.data.readers import ReadReport
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation import benchmark
 from humanmesh.evaluation.benchmark import evaluate, some_of
-from humanmesh.evaluation.cases import Case, Truth3D, load_cases
+from humanmesh.evaluation.cases import Case, Truth3D
+from humanmesh.evaluation.data_sets import load_cases
 from humanmesh.evaluation.measuring import TruthBodies
-from humanmesh.evaluation.predictions import FilePrediction, FilePredictor, PredictionFile, read_predictions
+from humanmesh.evaluation.prediction_files import PredictionFile, read_predictions
+from humanmesh.evaluation.predictions import FilePrediction, FilePredictor
 from humanmesh.evaluation.protocols import PROTOCOLS, Protocol, protocol_by_name
 from humanmesh.evaluation.results import Result, action_means, by_quantity
 from humanmesh.evaluation.tables import markdown_table, rows_of, text_table
-from made_body import made_body
+from made_bodies import small_body
 from photo_layouts import H36M, LSP, MPI_17, points, points_3d, write_h36m_npz, write_mpi_test
 
 
@@ -154,7 +156,7 @@ def test_the_true_pose_and_shape_score_nothing_on_synthetic_people(tmp_path):
     rotations, shape = synthetic_pose(3)
     protocol = replace(PROTOCOLS["synthetic"], tasks=("pose", "mesh"))
     people = cases_of("synthetic", data)
-    model = BodyModel(made_body())
+    model = BodyModel(small_body())
 
     def measure(**arrays: object) -> Result:
         file = read_predictions(write_predictions(tmp_path / "theirs.npz", **arrays))
@@ -178,7 +180,7 @@ def test_a_mesh_of_another_body_with_as_many_vertices_is_refused(tmp_path):
     rotations, shape = synthetic_pose(3)
     file = read_predictions(write_predictions(tmp_path / "theirs.npz", rotations=rotations, shape=shape))
     people = cases_of("synthetic", data)
-    theirs, truth = BodyModel(square_body()), BodyModel(made_body())
+    theirs, truth = BodyModel(square_body()), BodyModel(small_body())
     protocol = replace(PROTOCOLS["synthetic"], tasks=("mesh",))
     with pytest.raises(BadInputError, match="another mesh"):
         evaluate(people, FilePredictor("theirs", file, people, theirs), protocol, TruthBodies({"": truth}))

@@ -13,15 +13,9 @@ from humanmesh.body.skeletons import COCOPLUS_19, H36M_17, SIX_PARTS
 from humanmesh.data.readers import ReadReport
 from humanmesh.data.shards import write_shards
 from humanmesh.errors import BadInputError, MissingAssetError
-from humanmesh.evaluation.cases import (
-    DATA_SETS,
-    Case,
-    is_selected,
-    load_cases,
-    part_order,
-    protocol_on,
-    read_labels,
-)
+from humanmesh.evaluation.cases import Case, is_selected
+from humanmesh.evaluation.data_sets import DATA_SETS, load_cases, protocol_on
+from humanmesh.evaluation.part_labels import part_order, read_labels
 from humanmesh.evaluation.protocols import PROTOCOLS
 from humanmesh.evaluation.published import published_beside
 from made_samples import made_sample

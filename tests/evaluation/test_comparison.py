@@ -19,7 +19,8 @@ from humanmesh.evaluation.comparison import (
     markdown,
     synthetic_contest,
 )
-from humanmesh.evaluation.predictions import FilePrediction, PredictionFile
+from humanmesh.evaluation.prediction_files import PredictionFile
+from humanmesh.evaluation.predictions import FilePrediction
 from humanmesh.files.body_models import load_body_data
 from humanmesh.fitting.surface_points import surface_vertices
 from made_rendered import SIDE, rendered_people, write_rendered
@@ -136,6 +137,19 @@ def test_as_json_names_inputs_seconds_a_person_and_figures(body, people, monkeyp
     assert (found["people"], method["system"], method["given"]) == (3, "oracle", ["photo"])
     assert method["seconds"] == pytest.approx(1 / 3, abs=1e-5)
     assert {"MPJPE", "parts F1"} <= {figure["name"] for figure in method["figures"]}
+
+
+def test_reading_photos_is_not_part_of_a_methods_time(body, people, monkeypatch):
+    monkeypatch.setattr("humanmesh.evaluation.comparison.time.perf_counter", itertools.count().__next__)
+    blind = oracle(body)
+
+    def run(cases, protocol):
+        assert all(case.load_pixels().shape[0] == 3 for case in cases)
+        return blind.run(cases, protocol)
+
+    (method,) = compare([replace(blind, run=run)], people.contest).as_json()["methods"]
+    # The clock is looked at at the start (0), before and after each of three readings (1 to 6), and at the end (7).
+    assert method["seconds"] == pytest.approx((7 - 3) / 3, abs=1e-5)
 
 
 def test_surface_points_are_vertices_seen_by_the_true_camera(body, people):

@@ -15,13 +15,13 @@ from humanmesh.cli import main
 from humanmesh.data.readers import ReadReport
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation.benchmark import evaluate
-from humanmesh.evaluation.cases import load_cases
+from humanmesh.evaluation.data_sets import load_cases
 from humanmesh.evaluation.measuring import TruthBodies
 from humanmesh.evaluation.occlusion import HidingPredictor
 from humanmesh.evaluation.predictors import NetworkPredictor, Predictor
 from humanmesh.evaluation.protocols import PROTOCOLS
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
-from made_body import made_body
+from made_bodies import small_body
 
 COCO = PROTOCOLS["coco-pck"]
 
@@ -29,8 +29,8 @@ COCO = PROTOCOLS["coco-pck"]
 @pytest.fixture(scope="module")
 def network() -> NetworkPredictor:
     config = RecoveryConfig(crop_size=64)
-    built = build_recovery(config, made_body()).eval()
-    return NetworkPredictor("mine", built, BodyModel(made_body()), config.crop_size)
+    built = build_recovery(config, small_body()).eval()
+    return NetworkPredictor("mine", built, BodyModel(small_body()), config.crop_size)
 
 
 def three_people(folder: Path, change: Callable[[list[dict]], object] = lambda people: None) -> Path:

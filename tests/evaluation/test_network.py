@@ -36,7 +36,7 @@ from humanmesh.network.encoder import EncoderOutput
 from humanmesh.network.recovery import Recovery, RecoveryOutput
 from humanmesh.network.regressor import Estimate
 from humanmesh.render.rasterizer import rasterize
-from made_body import made_body
+from made_bodies import small_body
 from photo_layouts import COCO, LSP, points, write_pw3d
 
 SCALE, OFFSET = 0.8, (0.1, -0.05)
@@ -65,7 +65,7 @@ class Constant(Recovery):
 
 
 def constant(data: BodyModelData | None = None) -> NetworkPredictor:
-    data = data or made_body()
+    data = data or small_body()
     return NetworkPredictor("constant", Constant(data).eval(), BodyModel(data), 32)
 
 
@@ -208,7 +208,7 @@ def test_the_command_measures_a_file_and_prints_json(tmp_path: Path, capsys):
 
 def test_people_of_3dpw_are_measured_on_the_body_of_their_gender(tmp_path: Path, capsys):
     data = write_pw3d(tmp_path / "pw3d").parents[1]
-    made = made_body()
+    made = small_body()
     neutral = replace(made, keypoint_regressors={"h36m17": made.joint_regressor[:17]})
     female = replace(neutral, template=1.2 * neutral.template)
     (tmp_path / "smpl").mkdir()
@@ -260,10 +260,11 @@ def test_what_the_user_can_mend_is_told_in_one_sentence(tmp_path, capsys, more, 
 
 
 def test_a_mesh_without_a_camera_is_not_drawn(tmp_path):
-    from humanmesh.evaluation.predictions import FilePrediction, read_predictions
+    from humanmesh.evaluation.prediction_files import read_predictions
+    from humanmesh.evaluation.predictions import FilePrediction
 
     file = read_predictions(
         write_predictions(tmp_path / "a.npz", vertices=np.random.default_rng(0).random((1, 40, 3)))
     )
     with pytest.raises(BadInputError, match="no camera"):
-        FilePrediction(file, BodyModel(made_body()), (0,)).view(0)
+        FilePrediction(file, BodyModel(small_body()), (0,)).view(0)

@@ -10,9 +10,10 @@ from made_evaluation import cases_of, write_lspet_hold_out, write_predictions
 from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import H36M_17
 from humanmesh.errors import BadInputError, MissingAssetError
-from humanmesh.evaluation.predictions import FilePrediction, FilePredictor, read_predictions
+from humanmesh.evaluation.prediction_files import read_predictions
+from humanmesh.evaluation.predictions import FilePrediction, FilePredictor
 from humanmesh.evaluation.protocols import PROTOCOLS
-from made_body import made_body
+from made_bodies import small_body
 from photo_layouts import H36M, LSP, points, points_3d
 
 JOINTS = np.stack([points_3d(H36M)] * 2)
@@ -60,7 +61,7 @@ def test_smpls_pose_is_not_put_on_the_bundled_body(tmp_path):
     path = write_predictions(
         tmp_path / "romp.npz", smpl_thetas=np.zeros((1, 72)), smpl_betas=np.zeros((1, 10))
     )
-    body = BodyModel(made_body())
+    body = BodyModel(small_body())
     file = read_predictions(path)
     assert FilePrediction(file, body, (0,)).vertices.shape == (1, 40, 3)
     body.data.__dict__["name"] = "anny"
@@ -69,7 +70,7 @@ def test_smpls_pose_is_not_put_on_the_bundled_body(tmp_path):
 
 
 def test_pose_on_a_body_gives_its_keypoints(tmp_path):
-    body = BodyModel(made_body())
+    body = BodyModel(small_body())
     pose, shape = 0.3 * torch.ones(2, 72), torch.ones(2, 10)
     file = read_predictions(write_predictions(tmp_path / "plain.npz", pose=pose, shape=shape))
     expected = body.keypoints(body(pose, shape).vertices, "cocoplus19")

@@ -16,14 +16,14 @@ from humanmesh.files.checkpoints import (
 )
 from humanmesh.network.encoder import BasicBlock, MobileNetV2, ResNet
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
-from made_body import made_body
+from made_bodies import small_body
 
 CONFIG = RecoveryConfig(rounds=2)
 
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
-    return build_recovery(CONFIG, made_body()).state_dict()
+    return build_recovery(CONFIG, small_body()).state_dict()
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def test_small_kernels_are_kept_as_float16_among_large_ones_as_int8(tmp_path: Pa
 
 
 def test_the_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:
-    network = build_recovery(CONFIG, made_body()).eval()
+    network = build_recovery(CONFIG, small_body()).eval()
     save_checkpoint(tmp_path / "a.safetensors", CONFIG, network.state_dict())
-    loaded = load_recovery(tmp_path / "a.safetensors", made_body())
+    loaded = load_recovery(tmp_path / "a.safetensors", small_body())
     crops = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert not loaded.training
     assert torch.equal(loaded(crops).last.keypoints_2d, network(crops).last.keypoints_2d)
@@ -149,10 +149,10 @@ def test_bad_metadata_is_refused_with_what_was_found(
 def test_a_tensor_too_few_or_of_another_size_is_refused_by_name(tmp_path: Path, state: dict) -> None:
     few = {name: value for name, value in state.items() if name != "regressor.fc3.bias"}
     with pytest.raises(BadInputError, match=r"regressor\.fc3\.bias"):
-        load_recovery(rewritten(tmp_path / "few.safetensors", few), made_body())
+        load_recovery(rewritten(tmp_path / "few.safetensors", few), small_body())
     other = state | {"regressor.fc3.bias": torch.zeros(3)}
     with pytest.raises(BadInputError, match=r"regressor\.fc3\.bias"):
-        load_recovery(rewritten(tmp_path / "other.safetensors", other), made_body())
+        load_recovery(rewritten(tmp_path / "other.safetensors", other), small_body())
 
 
 def test_a_save_that_fails_leaves_the_old_file(

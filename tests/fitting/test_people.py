@@ -14,7 +14,8 @@ from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.people import KnownPoints, PersonFitter, SeenPerson, refine_person
 from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
-from humanmesh.inference import Person, Recoverer
+from humanmesh.inference import Recoverer
+from humanmesh.person import Person
 
 BODY = BodyModel(load_body_data("anny"))
 FITTER = PersonFitter(BODY, "cocoplus19")

@@ -15,13 +15,13 @@ from humanmesh.fitting.projected_people import (
     project_people,
     read_training_poses,
 )
-from made_body import made_body
+from made_bodies import small_body
 
 COORDINATES = torch.rand(3, 19, 2, generator=torch.Generator().manual_seed(0))
 
 
 def people(count=200):
-    body = KeypointBody(made_body(), "cocoplus19")
+    body = KeypointBody(small_body(), "cocoplus19")
     return project_people(count, body, made_library(), torch.Generator().manual_seed(0))
 
 
@@ -35,7 +35,7 @@ def test_everybody_has_enough_known_points_and_unknown_ones_are_zero():
 
 def test_the_3d_points_are_those_of_the_pose_and_shape():
     some = people(20)
-    _, points = KeypointBody(made_body(), "cocoplus19")(some.rotations, some.shape)
+    _, points = KeypointBody(small_body(), "cocoplus19")(some.rotations, some.shape)
     torch.testing.assert_close(some.points_3d, points)
 
 

@@ -11,8 +11,7 @@ from humanmesh.body.skeletons import SMPL_24
 from humanmesh.errors import BadInputError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.fitting.surface_points import SURFACE_91, surface_vertices, with_surface_points
-from made_bodies import made_pose
-from made_body import made_body
+from made_bodies import made_pose, small_body
 
 
 @pytest.fixture(scope="module")
@@ -72,4 +71,4 @@ def test_they_are_a_keypoint_set_of_both_kinds_of_body(body, rows):
 
 def test_a_body_too_coarse_for_them_is_refused_in_a_sentence():
     with pytest.raises(BadInputError, match="fewer vertices than it should have points"):
-        surface_vertices(made_body())
+        surface_vertices(small_body())

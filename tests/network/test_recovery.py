@@ -6,13 +6,13 @@ from humanmesh.errors import UnknownNameError
 from humanmesh.geometry.cameras import CropLens, CropPerspectiveCamera, centred_lens
 from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
-from made_body import made_body
+from made_bodies import small_body
 
 
 def network(encoder: str = "mobilenet_v2_fpn", regressor: str = "modern", rotation: str = "6d") -> Recovery:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_recovery(RecoveryConfig(encoder, regressor, rotation), made_body())
+        return build_recovery(RecoveryConfig(encoder, regressor, rotation), small_body())
 
 
 def crops(count: int = 2) -> torch.Tensor:
@@ -43,7 +43,7 @@ def test_every_encoder_serves_every_regressor(build: tuple[str, str, str]) -> No
 
 def test_an_estimate_is_its_own_body_seen_by_its_own_camera() -> None:
     output = network().eval()(crops())
-    body = BodyModel(made_body())
+    body = BodyModel(small_body())
     for estimate in output.rounds:
         posed = body(estimate.rotations, estimate.shape)
         keypoints = body.keypoints(posed.vertices, "cocoplus19")
@@ -75,7 +75,7 @@ def test_heat_maps_of_a_mirrored_crop_are_the_mirrored_heat_maps() -> None:
 def test_depths_of_a_mirrored_crop_are_those_of_the_other_side() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        looking = build_recovery(RecoveryConfig(depths=True, mirrored=True), made_body()).eval()
+        looking = build_recovery(RecoveryConfig(depths=True, mirrored=True), small_body()).eval()
     seen, mirrored = looking(crops()).seen, looking(crops().flip(-1)).seen
     assert torch.allclose(mirrored.depths, seen.depths[:, list(KEYPOINTS.mirror)], atol=1e-4)
     assert not torch.allclose(mirrored.depths, seen.depths, atol=1e-2)
@@ -129,7 +129,7 @@ def test_geometry_stays_in_float32_under_autocast() -> None:
 def test_the_body_is_no_part_of_the_weights() -> None:
     recovery = network()
     assert not [name for name in recovery.state_dict() if name.startswith("body")]
-    other = build_recovery(RecoveryConfig(), made_body(seed=1))
+    other = build_recovery(RecoveryConfig(), small_body(seed=1))
     other.load_state_dict(recovery.state_dict())
     first, second = recovery.eval()(crops()), other.eval()(crops())
     assert not torch.allclose(first.last.keypoints_3d, second.last.keypoints_3d)
@@ -137,7 +137,7 @@ def test_the_body_is_no_part_of_the_weights() -> None:
 
 def test_more_rounds_begin_as_fewer_do() -> None:
     three = network().eval()
-    five = build_recovery(RecoveryConfig(rounds=5), made_body()).eval()
+    five = build_recovery(RecoveryConfig(rounds=5), small_body()).eval()
     five.load_state_dict(three.state_dict())
     for first, second in zip(three(crops()).rounds, five(crops()).rounds, strict=False):
         assert torch.equal(first.keypoints_2d, second.keypoints_2d)

@@ -24,13 +24,13 @@ from humanmesh.network.regressor import (
     read_near,
     sample_at,
 )
-from made_body import made_body
+from made_bodies import small_body
 
 CHANNELS = 40
 
 
 def interpreter(state: State) -> Callable[[torch.Tensor], Estimate]:
-    body = KeypointBody(made_body(), "cocoplus19")
+    body = KeypointBody(small_body(), "cocoplus19")
 
     def interpret(values: torch.Tensor) -> Estimate:
         rotations, shape, camera = state.read(values)

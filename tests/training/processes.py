@@ -14,7 +14,7 @@ from humanmesh.data.pool import BodyPool
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import MODERN
 from humanmesh.training.loop import Trainer, fit
-from made_body import made_body
+from made_bodies import small_body
 from made_samples import MadeSource
 
 CONFIG = replace(
@@ -29,7 +29,7 @@ def train(out: Path, processes: int) -> None:
     fabric = Fabric(accelerator="cpu", devices=processes, strategy="ddp" if processes > 1 else "auto")
     fabric.launch()
     torch.manual_seed(0)
-    network = build_recovery(CONFIG.network, made_body())
+    network = build_recovery(CONFIG.network, small_body())
     network.regressor.dropout.p = 0.0  # each process draws its own
     poses = torch.randn(9, 72, generator=torch.Generator().manual_seed(0))
     trainer = Trainer(fabric, network, CONFIG, BodyPool(poses, torch.full((9,), 1 / 9)))

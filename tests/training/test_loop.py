@@ -20,7 +20,7 @@ from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import MODERN, TrainConfig
 from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
 from humanmesh.training.step import DivergedError
-from made_body import made_body
+from made_bodies import small_body
 from made_samples import MadeSource
 
 CONFIG = replace(
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore
 
 def trainer(config: TrainConfig = CONFIG) -> Trainer:
     torch.manual_seed(0)
-    network = build_recovery(config.network, made_body())
+    network = build_recovery(config.network, small_body())
     return Trainer(Fabric(accelerator="cpu", devices=1), network, config, POOL)
 
 

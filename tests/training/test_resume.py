@@ -23,7 +23,7 @@ from humanmesh.training.resuming import check_settings, settings_of
 from humanmesh.training.session import train
 from humanmesh.training.stopping import Stopped
 from humanmesh.training.watch import HoldOutWatch
-from made_body import made_body
+from made_bodies import small_body
 from made_samples import MadeSource, made_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore::FutureWarning")
@@ -87,7 +87,7 @@ class Presses(Sink):
 
 
 def pressed(folder: Path, times: int, watch: Callable[[torch.nn.Module], dict[str, float]]) -> None:
-    network = build_recovery(CONFIG.network, made_body())
+    network = build_recovery(CONFIG.network, small_body())
     trainer = Trainer(
         Fabric(accelerator="cpu", devices=1), network, replace(CONFIG, steps=9), None, {"seed": 0}
     )
@@ -124,14 +124,14 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
 def test_hold_outs_are_measured_as_the_weights_will_be_used(tmp_path):
     write_shards([made_sample(n, 96, "mine") for n in range(2)], tmp_path / "shards", "mine")
     write_shards([made_sample(n, 96, "mine") for n in range(3)], tmp_path / "shards", "mine_held_out")
-    write_body(made_body(), tmp_path / "body.safetensors")
+    write_body(small_body(), tmp_path / "body.safetensors")
     session = replace(
         SESSION, shards=tmp_path / "shards", out=tmp_path / "run", motion=None,
         body=str(tmp_path / "body.safetensors"),
     )  # fmt: skip
     figures = train(replace(CONFIG, mode="no-prior", steps=1), session)
 
-    network = load_recovery(tmp_path / "run" / WEIGHTS, made_body())
+    network = load_recovery(tmp_path / "run" / WEIGHTS, small_body())
     assert network.refinements
     held_out = ShardSource("mine_held_out", [tmp_path / "shards" / "mine_held_out-00000.tar"])
     assert figures == pytest.approx(HoldOutWatch([held_out], CONFIG.network.crop_size)(network), rel=1e-4)

@@ -16,7 +16,7 @@ from humanmesh.files.checkpoints import load_checkpoint, save_checkpoint
 from humanmesh.network.recovery import build_recovery
 from humanmesh.training.config import PRESETS, SessionConfig, TrainConfig
 from humanmesh.training.session import ENCODER_STARTS, fastest_precision, prepare, train
-from made_body import made_body
+from made_bodies import small_body
 from made_samples import made_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore::FutureWarning")
@@ -29,7 +29,7 @@ def files(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("session")
     write_shards([made_sample(n, 96, "mine") for n in range(4)], folder / "shards", "mine")
     write_shards([made_sample(n, 96, "mine") for n in range(2)], folder / "shards", "mine_held_out")
-    write_body(made_body(), folder / "body.safetensors")
+    write_body(small_body(), folder / "body.safetensors")
     np.savez(folder / "motion.npz", pose=np.zeros((4, 72), np.float32), clip=np.zeros(4, np.int32))
     return folder
 
@@ -59,7 +59,7 @@ def test_every_preset_trains_in_every_mode(files, tmp_path, preset, mode):
 def trained(tmp_path: Path) -> Path:
     network = small(PRESETS["modern"]).network
     save_checkpoint(
-        tmp_path / "trained.safetensors", network, build_recovery(network, made_body()).state_dict()
+        tmp_path / "trained.safetensors", network, build_recovery(network, small_body()).state_dict()
     )
     return tmp_path / "trained.safetensors"
 

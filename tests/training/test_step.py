@@ -9,7 +9,7 @@ from humanmesh.network.discriminator import Discriminator
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 from humanmesh.training.config import HMR, MODERN, LossWeights, OptimizerConfig, TrainConfig
 from humanmesh.training.step import OBJECTIVES, Term, adversary_step, allowed_labels, suspects, total
-from made_body import made_body
+from made_bodies import small_body
 from made_samples import made_sample
 
 
@@ -20,7 +20,7 @@ def batch(*, known_3d: bool = True) -> Batch:
 
 def network() -> Recovery:
     torch.manual_seed(0)
-    return build_recovery(RecoveryConfig(crop_size=64, depths=True), made_body())
+    return build_recovery(RecoveryConfig(crop_size=64, depths=True), small_body())
 
 
 @pytest.mark.parametrize("mode", ["unpaired", "no-prior"])

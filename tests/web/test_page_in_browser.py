@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from browser import chromium
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.rigs import y_up_from_camera
-from humanmesh.inference import PhotoCamera
+from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.render.overlay import draw_people
 from humanmesh.render.rasterizer import rasterize
 from humanmesh.web.page import PEOPLE_FORMAT, clip_page, photo_page, write_page

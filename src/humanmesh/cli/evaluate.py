@@ -67,7 +67,7 @@ def run(arguments: Arguments) -> int:
     """
     from humanmesh.data.readers import ReadReport
     from humanmesh.evaluation.benchmark import evaluate, some_of
-    from humanmesh.evaluation.cases import load_cases, protocol_on
+    from humanmesh.evaluation.data_sets import load_cases, protocol_on
     from humanmesh.evaluation.protocols import protocol_by_name
     from humanmesh.evaluation.tables import text_table
     from humanmesh.files.writing import output_folder
@@ -136,7 +136,8 @@ def _predictions(
     path: Path, arguments: Arguments, everyone: "list[Case]"
 ) -> "tuple[Predictor, BodyModelData]":
     from humanmesh.body.model import BodyModel
-    from humanmesh.evaluation.predictions import FilePredictor, read_predictions
+    from humanmesh.evaluation.prediction_files import read_predictions
+    from humanmesh.evaluation.predictions import FilePredictor
     from humanmesh.files.body_models import load_body_data
 
     file = read_predictions(path, arguments.unit)

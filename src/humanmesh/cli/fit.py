@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from humanmesh.files.keypoints import BrokenRecord, KeypointRecord
     from humanmesh.fitting.people import PersonFitter, SeenPerson
     from humanmesh.geometry.cameras import PhotoCamera
-    from humanmesh.inference import Person, Recoverer
+    from humanmesh.inference import Recoverer
+    from humanmesh.person import Person
 
 BATCH_PHOTOS = 16
 """Photos whose people are fitted together, unless they have more than `BATCH_PIXELS`."""
@@ -362,7 +363,7 @@ def _tasks(
     from humanmesh.files.images import read_photo
     from humanmesh.files.keypoints import BrokenRecord
     from humanmesh.geometry.cameras import centred_camera
-    from humanmesh.inference import checked_camera
+    from humanmesh.photos import checked_camera
 
     names = unique_names([photo for photo, _ in paired])
     for name, (photo, records) in zip(names, paired, strict=True):

@@ -44,7 +44,7 @@ class CameraChoice:
         Raises:
             BadInputError: where what was given is no camera, or not this photo's.
         """
-        from humanmesh.inference import checked_camera
+        from humanmesh.photos import checked_camera
 
         found = self._of(photo, width, height)
         checked_camera(found.camera, width, height)
@@ -52,7 +52,7 @@ class CameraChoice:
 
     def _of(self, photo: Path, width: int, height: int) -> SourcedCamera:
         from humanmesh.geometry.cameras import centred_camera
-        from humanmesh.inference import tagged_camera
+        from humanmesh.photos import tagged_camera
 
         if self.intrinsics is not None:
             return SourcedCamera(self.intrinsics.camera_of(width, height), "intrinsics")

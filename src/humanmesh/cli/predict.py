@@ -26,7 +26,8 @@ from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from humanmesh.inference import Person, Recoverer
+    from humanmesh.inference import Recoverer
+    from humanmesh.person import Person
 
 BATCH_PHOTOS = 8
 """Photos that go through the network together."""
@@ -285,7 +286,7 @@ def held_together(photos: Iterable[_Photo], most: int) -> Iterator[list[_Photo]]
 def _ready(jobs: list[Job], choice: CameraChoice, failures: list[Failure]) -> Iterator[_Ready]:
     """Photos with their pixels; those that cannot be used go to `failures`."""
     from humanmesh.files.images import read_photo
-    from humanmesh.inference import checked_boxes
+    from humanmesh.photos import checked_boxes
 
     for job in jobs:
         try:
@@ -309,7 +310,8 @@ class Writer:
 
     def write(self, job: Job, pixels: "Tensor", people: "list[Person]") -> dict[str, Any]:
         """Write the files of one photo, and return what there is to say about it."""
-        from humanmesh.inference import upright
+        from humanmesh.files.result_names import files_of_more
+        from humanmesh.person import upright
 
         result: dict[str, Any] = {"photo": str(job.path), "people": []}
         if self.arguments.upright and people:
@@ -332,6 +334,9 @@ class Writer:
                 "translation": [round(value, 4) for value in person.translation.tolist()],
                 "files": [str(path) for path in paths],
             })
+        earlier = files_of_more(self.folder, job.name, len(people))
+        if earlier:
+            result["earlier_files"] = [str(path) for path in earlier]
         return result
 
 
@@ -400,8 +405,10 @@ def tell(
 
 def _sentence(result: dict[str, Any]) -> str:
     people = result["people"]
+    earlier = _names(result.get("earlier_files", []))
+    note = f" (of an earlier run: {earlier})" if earlier else ""
     if not people:
-        return f"{result['photo']}: no person found."
+        return f"{result['photo']}: no person found{note}."
     scores = ", ".join(
         "unknown" if person["score"] is None else f"{person['score']:.2f}" for person in people
     )
@@ -410,6 +417,10 @@ def _sentence(result: dict[str, Any]) -> str:
         result.get("page"),
         *(file for person in people for file in person["files"]),
     ]
-    written = ", ".join(Path(file).name for file in files if file)
+    written = _names(file for file in files if file)
     count = "1 person" if len(people) == 1 else f"{len(people)} people"
-    return f"{result['photo']}: {count} (score {scores}){told_pitch(result)} -> {written or 'no files'}"
+    return f"{result['photo']}: {count} (score {scores}){told_pitch(result)} -> {written or 'no files'}{note}"
+
+
+def _names(files: Iterable[str]) -> str:
+    return ", ".join(Path(file).name for file in files)

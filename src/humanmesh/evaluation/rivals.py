@@ -16,7 +16,8 @@ from humanmesh.body.priors import PosePrior
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation.cases import Case
 from humanmesh.evaluation.comparison import JOINT_TASKS, KnownSurface, Method
-from humanmesh.evaluation.predictions import FilePrediction, PredictionFile
+from humanmesh.evaluation.prediction_files import PredictionFile
+from humanmesh.evaluation.predictions import FilePrediction
 from humanmesh.evaluation.predictors import NetworkPrediction, NetworkPredictor
 from humanmesh.evaluation.protocols import Protocol
 from humanmesh.fitting.energy import BodyState, FittingBody, Keypoints2D, fitting_body

@@ -28,14 +28,9 @@ from humanmesh.fitting.solver import joined, taken
 from humanmesh.geometry import crops
 from humanmesh.geometry.cameras import PerspectiveCamera, PhotoCamera, centred_camera, weak_perspective_of
 from humanmesh.geometry.rotations import matrix_to_axis_angle
-from humanmesh.inference import (
-    KEYPOINTS_OF_BODY,
-    SMALLEST_BOX,
-    CropCamera,
-    Person,
-    Recoverer,
-    box_of_points,
-)
+from humanmesh.inference import KEYPOINTS_OF_BODY, Recoverer
+from humanmesh.person import CropCamera, Person, box_of_points
+from humanmesh.photos import SMALLEST_BOX
 
 _STANDING_DEPTH = 4.0
 """Metres before its camera at which a person without a photo stands."""

@@ -31,7 +31,7 @@ from humanmesh.files.meshes import fields_of
 from humanmesh.files.rigs import Rig, rig_of_body
 from humanmesh.files.writing import whole_file
 from humanmesh.geometry.rotations import matrix_to_axis_angle
-from humanmesh.inference import Person
+from humanmesh.person import Person
 from humanmesh.render.overlay import LEFT_COLOR, MIDDLE_COLOR, PERSON_COLORS, RIGHT_COLOR
 from humanmesh.render.shading import part_colors
 

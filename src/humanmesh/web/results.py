@@ -23,8 +23,9 @@ from humanmesh.files.clips import CLIP_FORMAT, read_clip
 from humanmesh.files.images import LARGEST_AREA, PHOTO_SUFFIXES, read_photo
 from humanmesh.files.meshes import PERSON_FORMAT
 from humanmesh.files.result_names import photo_stems
+from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
-from humanmesh.inference import CropCamera, Person, PhotoCamera
+from humanmesh.person import CropCamera, Person
 from humanmesh.render.overlay import PERSON_COLORS
 from humanmesh.web.page import PEOPLE_FORMAT, Page, PageCamera, PagePerson, clip_page, photo_page
 
