@@ -99,6 +99,23 @@ def test_points_in_space_may_be_off_by_as_much_as_cameras_err_and_not_by_limbs(n
     assert found.is_failed.tolist() == [is_failed] * PEOPLE
 
 
+@pytest.mark.parametrize(("last", "size"), [(80.0, 40.0), (100.0, 50.0), (8000.0, 60.0)])
+def test_size_is_half_the_longer_side_but_for_keypoints_far_from_all_others(last, size):
+    """Nine in a column, 0 to 80 pixels: the middle is 40, the median distance from it 20."""
+    rows = torch.tensor([*range(0, 80, 10), last])
+    positions = torch.stack([torch.full_like(rows, 7.0), rows], 1)[None]
+    assert seen_keypoints(positions, torch.ones(1, 9), CAMERA).size.tolist() == [size]
+
+
+def test_one_keypoint_far_away_does_not_loosen_the_others():
+    known, truth = seen(made_people()), made_people()
+    far = known.positions.clone()
+    far[:, 0] += 100 * known.size[:, None]
+    found = fit_from(BODY, seen_keypoints(far, known.confidences, CAMERA), truth).state
+    off = CAMERA.project(points(found))[:, 1:] - known.positions[:, 1:]
+    assert float((off.norm(dim=2).mean(1) / known.size).max()) < 0.01
+
+
 def test_shuffled_keypoints_are_reported_as_a_failure():
     known = seen(made_people())
     order = torch.randperm(19, generator=torch.Generator().manual_seed(0))

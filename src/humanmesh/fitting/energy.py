@@ -95,7 +95,7 @@ class Keypoints2D:
     """0 where a keypoint is not known."""
     camera: PerspectiveCamera
     size: Float[Tensor, "batch"]
-    """Pixels: half the longer side of the box of the keypoints."""
+    """Pixels: half the longer side of the box of the keypoints but for wild ones (`smplify.seen_keypoints`)."""
 
     def term(self, points: Points, weights: DataWeights) -> Quadratic:
         """Reprojection error."""
