@@ -34,17 +34,17 @@ from humanmesh.evaluation.measuring import TruthBodies
 from humanmesh.evaluation.prediction_files import PredictionFile, read_predictions
 from humanmesh.evaluation.predictions import FilePrediction, FilePredictor
 from humanmesh.evaluation.protocols import PROTOCOLS, Protocol, protocol_by_name
-from humanmesh.evaluation.results import Result, action_means, by_quantity
+from humanmesh.evaluation.results import Result, Table, action_means, by_quantity
 from humanmesh.evaluation.tables import markdown_table, rows_of, text_table
 from made_bodies import small_body
 from photo_layouts import H36M, LSP, MPI_17, points, points_3d, write_h36m_npz, write_mpi_test
 
 
-def lspet_predictions(folder, **more):
+def lspet_predictions(folder, ankle=0.06, **more):
     """Right for the first two but for an ankle of the first (6 % of the box's side) and a neck of the second (15 %)."""
     side = 3 * 13  # the joints run over 39 by 26 pixels
     guess = np.stack([points(LSP)] * 2)
-    guess[0, LSP.index("right_ankle"), 0] += 0.06 * side
+    guess[0, LSP.index("right_ankle"), 0] += ankle * side
     guess[1, LSP.index("neck"), 1] += 0.15 * side
     return write_predictions(folder / "theirs.npz", keypoints_2d=guess, **more)
 
@@ -62,6 +62,14 @@ def test_lspet_pck_by_hand_with_a_missing_label_and_a_missing_prediction(tmp_pat
     assert result.value("PCK@0.2") == pytest.approx(100 * (13 * 2 / 3 + 1 / 2) / 14)
     assert result.by_joint["PCK@0.05"]["right_ankle"] == pytest.approx(100 / 3)
     assert "1 of them without a prediction" in text_table([result])
+
+
+@pytest.mark.parametrize(("ankle", "is_hit"), [(0.059, True), (0.061, False)])
+def test_hmr2s_unit_is_a_fifth_larger_than_the_box(tmp_path, ankle, is_hit):
+    data = write_lspet_hold_out(tmp_path / "lspet", people=2)
+    result = measured("lspet-pck-hmr2", data, lspet_predictions(tmp_path, ankle))
+    assert result.by_joint["PCK@0.05"]["right_ankle"] == (100 if is_hit else 50)
+    assert "1.2 times the longer side" in result.protocol.sentence
 
 
 def test_only_the_hold_out_of_lspet_is_measured(tmp_path):
@@ -118,6 +126,26 @@ def test_3dhp_by_hand(tmp_path):
     of_14 = measured("mpi-inf-3dhp-14", data, predictions)
     assert of_14.value("MPJPE") == pytest.approx(142 / 14, abs=1e-3)
     assert list(result.by_action["MPJPE"]) == ["sit"]
+
+
+def test_3dhp_of_the_official_code_counts_fourteen_joints_in_pck_and_all_in_mpjpe(tmp_path):
+    guess = points_3d(MPI_17)[None].copy()
+    guess[0, MPI_17.index("spine"), 2] += 0.2
+    guess[0, MPI_17.index("left_knee"), 2] += 0.17
+    predictions = write_predictions(tmp_path / "theirs.npz", joints_3d=guess, keypoint_set="mpi_inf_3dhp17")
+    result = measured("mpi-inf-3dhp", write_mpi_test(tmp_path / "3dhp"), predictions)
+    assert result.value("MPJPE") == pytest.approx(370 / 17, abs=1e-3)
+    assert result.value("PCK") == pytest.approx(100 * 13 / 14)
+
+
+def test_3dhp_of_spins_code_takes_the_jaw_for_the_head(tmp_path):
+    names = {"jaw": "head"}
+    truth = dict(zip(MPI_17, points_3d(MPI_17), strict=True))
+    guess = np.stack([truth[names.get(joint, joint)] for joint in H36M])[None]
+    guess[0, H36M.index("jaw"), 0] += 0.034
+    predictions = write_predictions(tmp_path / "theirs.npz", joints_3d=guess, keypoint_set="h36m17")
+    result = measured("mpi-inf-3dhp-17-spin", write_mpi_test(tmp_path / "3dhp"), predictions)
+    assert result.value("MPJPE") == pytest.approx(2, abs=1e-3)
 
 
 def test_ccp_silhouette_by_hand(tmp_path):
@@ -190,8 +218,16 @@ def test_actions_are_means_of_sequences_and_not_of_frames():
     values = torch.tensor(
         [10.0, 20, 30, 90], dtype=torch.float64
     )  # three frames of one sequence, one of another
-    means = action_means(values, torch.tensor([0, 0, 0, 1]), ["a", "b"], ["walk"] * 4)
-    assert means == {"walk": pytest.approx((20 + 90) / 2)}
+    table = Table({}, PROTOCOLS["h36m-p1"], torch.tensor([0, 0, 0, 1]), ["a", "b"], ["walk"] * 4)
+    assert action_means(values, table) == {"walk": pytest.approx((20 + 90) / 2)}
+
+
+def test_a_sequence_of_several_activities_counts_in_each_by_its_frames():
+    """As in MPI-INF-3DHP: the official code pools the frames of each activity over the sequences."""
+    values = torch.tensor([50.0, 50, 100, 70, 80], dtype=torch.float64)
+    actions = ["stand", "stand", "sports", "sit", "stand"]
+    table = Table({}, PROTOCOLS["mpi-inf-3dhp"], torch.tensor([0, 0, 0, 1, 1]), ["TS1", "TS2"], actions)
+    assert action_means(values, table) == pytest.approx({"stand": 60, "sports": 100, "sit": 70})
 
 
 class Stoppable(FilePredictor):

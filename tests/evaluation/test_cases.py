@@ -9,7 +9,7 @@ import torch
 from made_evaluation import cases_of, write_ccp_hold_out, write_lspet_hold_out, write_synthetic
 from PIL import Image
 
-from humanmesh.body.skeletons import COCOPLUS_19, H36M_17, SIX_PARTS
+from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, H36M_17, SIX_PARTS
 from humanmesh.data.readers import ReadReport
 from humanmesh.data.shards import write_shards
 from humanmesh.errors import BadInputError, MissingAssetError
@@ -43,6 +43,8 @@ def h36m(
         ("h36m-p2", h36m(), True),
         ("h36m-p2", h36m(trial="1"), False),
         ("h36m-p2", h36m(camera="54138969"), False),
+        ("h36m-p1", h36m(number="6"), True),
+        ("h36m-p1", h36m(number="5"), False),
         ("h36m-p2-spin", h36m(trial="1"), True),
         ("h36m-p2-spin", h36m(number="6"), True),
         ("h36m-p2-spin", h36m(number="5"), False),
@@ -57,6 +59,24 @@ def test_a_machines_low_scores_are_no_joints():
     protocol = replace(PROTOCOLS["coco-pck"], minimum_weight=0.5)
     assert not is_selected(case, protocol)
     assert is_selected(case, replace(protocol, minimum_weight=0.3))
+
+
+def test_hmr2s_people_of_coco_have_all_joints_of_arms_and_legs():
+    whole = replace(frame(), skeleton=COCO_17, weights_2d=np.array([0.0] * 5 + [1.0] * 12))
+    assert is_selected(whole, PROTOCOLS["coco-pck-hmr2"])
+    for row in range(5, 17):
+        weights = np.where(np.arange(17) == row, 0.0, whole.weights_2d)
+        assert not is_selected(replace(whole, weights_2d=weights), PROTOCOLS["coco-pck-hmr2"])
+        assert is_selected(replace(whole, weights_2d=weights), PROTOCOLS["coco-pck"])
+
+
+def test_a_table_of_3dhp_is_told_by_its_own_truth_and_has_no_published_rows(tmp_path):
+    (tmp_path / "test_all.npz").write_bytes(b"")
+    protocol = protocol_on(PROTOCOLS["mpi-inf-3dhp"], tmp_path / "test_all.npz")
+    assert "annot3 (every" in protocol.sentence
+    assert "univ_annot3" not in protocol.sentence
+    assert not published_beside(protocol)
+    assert protocol_on(PROTOCOLS["mpi-inf-3dhp"], tmp_path) == PROTOCOLS["mpi-inf-3dhp"]
 
 
 def test_a_missing_folder_and_a_missing_file_are_answered_with_the_layout(tmp_path):
@@ -229,7 +249,7 @@ def test_two_held_out_sets_in_a_folder_are_refused_by_name(tmp_path):
 )
 def test_published_figures_stand_beside_the_official_file_alone(tmp_path, name, has_published):
     (tmp_path / name).write_text("{}")
-    protocol = protocol_on(PROTOCOLS["coco-pck"], tmp_path)
+    protocol = protocol_on(PROTOCOLS["coco-pck-hmr2"], tmp_path)
     assert bool(published_beside(protocol)) is has_published
     assert (f"people of {name}" in protocol.sentence) is not has_published
     assert protocol_on(PROTOCOLS["lspet-pck"], tmp_path) == PROTOCOLS["lspet-pck"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 import trimesh
 
-from humanmesh.body.skeletons import SIX_PARTS, SMPL_24
+from humanmesh.body.skeletons import SIX_PART_OF_SMPL_JOINT, SIX_PARTS, SMPL_24
 from humanmesh.render.rasterizer import Fragments, rasterize
 from humanmesh.render.shading import (
     Lights,
@@ -134,3 +134,9 @@ def test_part_colours_differ_from_each_other(count):
     assert colors.shape == (count, 3)
     apart = torch.cdist(colors, colors) + torch.eye(count)
     assert not count or apart.min() > 0.1
+
+
+def test_the_neck_belongs_to_the_torso_and_the_skull_to_the_head_as_in_upi_s1h():
+    part_of = dict(zip(SMPL_24.joints, SIX_PART_OF_SMPL_JOINT, strict=True))
+    assert SIX_PARTS[part_of["neck"]] == SIX_PARTS[part_of["left_collar"]] == "torso"
+    assert SIX_PARTS[part_of["head"]] == "head"

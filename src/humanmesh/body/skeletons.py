@@ -180,11 +180,12 @@ def skeleton_by_name(name: str) -> Skeleton:
 
 
 SIX_PARTS: tuple[str, ...] = ("head", "torso", "left_arm", "right_arm", "left_leg", "right_leg")
-"""The parts of the LSP segmentation benchmark; class 0 of a label image is the background."""
+"""The parts of the LSP segmentation benchmark, whose torso has the neck (Lassner et al. 2017, their code: and the caps of the shoulders,
+which SMPL's parts do not tell from the upper arms); class 0 of a label image is the background."""
 
 _SIX_PART_OF_JOINT = {
-    "head": ("head", "neck"),
-    "torso": ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar"),
+    "head": ("head",),
+    "torso": ("pelvis", "spine1", "spine2", "spine3", "neck", "left_collar", "right_collar"),
     "left_arm": ("left_shoulder", "left_elbow", "left_wrist", "left_hand"),
     "right_arm": ("right_shoulder", "right_elbow", "right_wrist", "right_hand"),
     "left_leg": ("left_hip", "left_knee", "left_ankle", "left_foot"),

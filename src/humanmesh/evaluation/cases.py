@@ -73,6 +73,7 @@ def is_selected(case: Case, protocol: Protocol) -> bool:
         and _has_number(case, selection)
         and (case.load_mask is not None or not selection.with_mask)
         and int((case.weights_2d > protocol.minimum_weight).sum()) >= selection.minimum_joints
+        and _has_joints(case, selection.required, protocol.minimum_weight)
         and (not selection.held_out or _is_held_out(case, protocol.data_set))
     )
 
@@ -92,6 +93,11 @@ def _has_number(case: Case, selection: Selection) -> bool:
         return True
     first, last = selection.records
     return first <= int("".join(filter(str.isdigit, case.record))) <= last
+
+
+def _has_joints(case: Case, joints: tuple[str, ...], minimum_weight: float) -> bool:
+    weights = dict(zip(case.skeleton.joints, case.weights_2d, strict=True))
+    return all(weights.get(joint, 0.0) > minimum_weight for joint in joints)
 
 
 def _is_held_out(case: Case, data_set: str) -> bool:

@@ -109,9 +109,12 @@ def _told(report: ReadReport) -> str:
 
 
 def protocol_on(protocol: Protocol, path: Path) -> Protocol:
-    """The protocol as it measures these files: one of another name than the official one is named in its sentence."""
+    """The protocol as it measures these files: what is not the official truth is named in its sentence."""
     if protocol.data_set == "shards":
         return replace(protocol, file=_shards_at(path).name)
+    if protocol.data_set == "mpi_inf_3dhp" and path.is_file():
+        truth = "annot3 (every subject's own size), which mmpose's tables hold"
+        return replace(protocol, truth=truth, file=path.name)
     if not protocol.official_file:
         return protocol
     name = _coco_file(path).name
@@ -345,7 +348,7 @@ DATA_SETS: dict[str, DataSet] = {
     "h36m": DataSet(
         _read_h36m,
         (),
-        "  cameras.pkl\n  fps10/h36m_test.npz   imgname, part, S, center, scale\n  ../images/S9/...",
+        "  annotation_body3d/cameras.pkl\n  annotation_body3d/fps10/h36m_test.npz   imgname, part, S, center, scale\n  images/S9/...",
         "vision.imar.ro/human3.6m, prepared by mmpose's script",
     ),
     "mpi_inf_3dhp": DataSet(

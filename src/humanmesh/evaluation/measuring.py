@@ -105,7 +105,8 @@ def _measure_keypoints(batch: _Batch) -> Rows:
     truth, weights = _rows_2d(batch)
     set_rows = _rows_in(protocol.joints, protocol.keypoint_set)
     predicted = batch.prediction.points_2d(protocol.keypoint_set)[:, set_rows]
-    errors = metrics.in_units_of(metrics.point_errors(predicted.cpu(), truth), _sizes(batch))
+    unit = protocol.size_factor * _sizes(batch)
+    errors = metrics.in_units_of(metrics.point_errors(predicted.cpu(), truth), unit)
     known = (weights > protocol.minimum_weight) & _has_size(batch)
     return {"keypoint_errors": errors, "keypoint_known": known}
 
@@ -187,10 +188,10 @@ def _joints_3d(
     guess_rows = _rows_in(protocol.joints, protocol.keypoint_set)
     guess_root = _rows_in(protocol.root, protocol.keypoint_set)
     guess = batch.prediction.points_3d(protocol.keypoint_set).cpu()
-    rows = [skeleton[joint] for joint in protocol.joints]
+    rows = [skeleton[protocol.truth_name(joint)] for joint in protocol.joints]
     if protocol.root:
         guess = metrics.about(guess, guess_root)
-        truth = metrics.about(truth, [skeleton[joint] for joint in protocol.root])
+        truth = metrics.about(truth, [skeleton[protocol.truth_name(joint)] for joint in protocol.root])
     return guess.double()[:, guess_rows], truth.double()[:, rows], weights[:, rows]
 
 

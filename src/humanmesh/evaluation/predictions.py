@@ -1,5 +1,6 @@
 """Predictions read from files, matched to the people of a protocol. People without a row are missing, and are counted."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from humanmesh.evaluation.predictors import PredictedPose, Prediction, Predictor
 from humanmesh.evaluation.protocols import Protocol
 from humanmesh.files.body_models import BUNDLED_BODIES
 from humanmesh.render.rasterizer import Fragments, rasterize
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,10 @@ def _matched(name: str, file: PredictionFile, people: Sequence[Case]) -> dict[st
     elif file.imgname is not None:
         matched = _matched_by_photo(name, file.imgname, people)
     elif file.rows == len(people):
+        _LOG.warning(
+            "%s names nobody: its rows are taken in the order of the data set; a prediction far off may be another's",
+            name,
+        )
         return {case.record: row for row, case in enumerate(people)}
     else:
         found = f"{file.rows} rows without record or imgname, for {len(people)} people"

@@ -30,7 +30,7 @@ _SIZE_SENTENCES: dict[str, str] = {
 _TASK_SENTENCES: dict[Task, str] = {
     "keypoints": "2D PCK, strictly below a share of {size}, by joint and then over joints",
     "pose": "mm, mean over joints and then over frames; reconstruction error by similarity Procrustes per frame",
-    "volume": "PCK strictly below 150 mm and AUC over 31 thresholds from 0 to 150 mm, over all joints alike",
+    "volume": "PCK strictly below 150 mm and AUC over 31 thresholds from 0 to 150 mm, over {points} alike",
     "mesh": "PVE in mm over all vertices, same root",
     "silhouette": "person against background, pixels summed over the whole set, F1 the mean of both classes",
     "parts": "six parts and background, pixels summed over the whole set, F1 the mean of seven classes without pixels left open",
@@ -57,6 +57,8 @@ class Selection:
     """Only people with a mask."""
     minimum_joints: int = 2
     """People with fewer annotated 2D joints are left out; without two there is nothing to crop."""
+    required: tuple[str, ...] = ()
+    """Joints that must all be annotated."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,18 @@ class Protocol:
     """Where the truth comes from."""
     truth_joints: Literal["annotated", "of the body"] = "annotated"
     """Whether 3D joints are the data set's, or those of the data set's body by `keypoint_set`."""
+    volume_joints: tuple[str, ...] = ()
+    """Those of `joints` that PCK and AUC in space count; all where empty."""
+    truth_names: tuple[tuple[str, str], ...] = ()
+    """(joint, what the data set calls it), where it has another name for it."""
     crop: Crop = "keypoints box"
     """What the network is shown: a square round the known 2D joints, or round the data set's own box."""
     thresholds: tuple[float, ...] = ()
     """Of 2D PCK."""
     size: Size = "keypoints box"
-    """Unit of 2D errors."""
+    """Unit of 2D errors, ..."""
+    size_factor: float = 1.0
+    """... times this."""
     minimum_weight: float = 0.0
     """A 2D joint counts if its weight (a machine's score) is larger."""
     sequence: tuple[str, ...] = ()
@@ -106,7 +114,7 @@ class Protocol:
         parts = [self._joints_sentence()] if _needs_joints(self.tasks) else []
         if self.root:
             parts.append(f"root: {' and '.join(self.root)}")
-        parts += [_TASK_SENTENCES[task].format(size=_SIZE_SENTENCES[self.size]) for task in self.tasks]
+        parts += [self._task_sentence(task) for task in self.tasks]
         parts += [f"truth: {self.truth}", f"crop: {_CROP_SENTENCES[self.crop]}", self.selection.sentence]
         if self.file:
             parts.append(f"people of {self.file}")
@@ -115,9 +123,22 @@ class Protocol:
         return f"{self.name}: {'; '.join(parts)}."
 
     def _joints_sentence(self) -> str:
-        known = [skeleton.name for skeleton in SKELETONS.values() if skeleton.joints == self.joints]
-        names = known[0] if known else ", ".join(self.joints)
-        return f"{len(self.joints)} joints ({names}) of the body's {self.keypoint_set}"
+        return f"{_counted(self.joints)} of the body's {self.keypoint_set}"
+
+    def _task_sentence(self, task: Task) -> str:
+        factor = "" if self.size_factor == 1 else f"{self.size_factor:g} times "
+        points = _counted(self.volume_joints) if self.volume_joints else "all joints"
+        return _TASK_SENTENCES[task].format(size=factor + _SIZE_SENTENCES[self.size], points=points)
+
+    def truth_name(self, joint: str) -> str:
+        """What the data set calls a joint."""
+        return dict(self.truth_names).get(joint, joint)
+
+
+def _counted(joints: tuple[str, ...]) -> str:
+    known = [skeleton.name for skeleton in SKELETONS.values() if skeleton.joints == joints]
+    names = known[0] if known else ", ".join(joints)
+    return f"{len(joints)} joints ({names})"
 
 
 def _needs_joints(tasks: tuple[Task, ...]) -> bool:
@@ -125,6 +146,8 @@ def _needs_joints(tasks: tuple[Task, ...]) -> bool:
 
 
 _HIPS = ("left_hip", "right_hip")
+_LIMB_JOINTS = COCO_17.joints[5:]
+"""Shoulders, elbows, wrists, hips, knees, ankles."""
 _FRONTAL = "60457274"
 """Camera 3 of Human3.6M, counted from 0."""
 _H36M_TEST = {"subject": ("S9", "S11")}
@@ -177,8 +200,9 @@ _H36M_P1 = Protocol(
     "h36m",
     ("pose",),
     Selection(
-        "S9 and S11, all cameras and trials without the corrupt S11 Directions trial 1 camera 0",
+        "S9 and S11, all cameras and trials without the corrupt S11 Directions trial 1 camera 0, every 5th frame (10 Hz)",
         keep=_H36M_TEST,
+        every=5,
         leave_out=({"subject": "S11", "action": "Directions", "trial": "1", "camera": "54138969"},),
     ),
     root=_HIPS,
@@ -190,8 +214,9 @@ _H36M_P2 = replace(
     _H36M_P1,
     name="h36m-p2",
     selection=Selection(
-        "S9 and S11, frontal camera 3 and trial 0 only (HMR's code)",
+        "S9 and S11, frontal camera 3 and trial 0 only (HMR's code), every 5th frame (10 Hz)",
         keep=_H36M_TEST | {"camera": (_FRONTAL,), "trial": ("0",)},
+        every=5,
     ),
 )
 _H36M_P1_SPIN = replace(
@@ -221,12 +246,16 @@ _3DHP_17 = Protocol(
     truth="univ_annot3 (every subject scaled to one height)",
     sequence=("sequence",),
     action="action",
-    note="the mean over all joints alike; the official MATLAB code was not read",
+    note="without the perspective correction that HMR's paper applies to all its rows",
 )
 _3DHP_17_SPIN = replace(
     _3DHP_17,
     name="mpi-inf-3dhp-17-spin",
     selection=Selection("TS1 to TS6, valid frames with all 17 joints in the photo", minimum_joints=17),
+    joints=H36M_17.joints,
+    keypoint_set=H36M_17.name,
+    truth_names=(("jaw", "head"),),
+    note="the jaw of Human3.6M's regressor against 3DHP's head (SPIN's code)",
 )
 _3DPW = Protocol(
     "3dpw",
@@ -260,6 +289,18 @@ _COCO = Protocol(
     crop="data set's box",
     official_file="person_keypoints_val2017.json",
 )
+_COCO_HMR2 = replace(
+    _COCO,
+    name="coco-pck-hmr2",
+    selection=Selection("people with all twelve joints of arms and legs annotated", required=_LIMB_JOINTS),
+    size_factor=1.2,
+)
+_POSETRACK = replace(
+    _COCO_HMR2,
+    name="posetrack-pck",
+    joints=("nose", "neck", "head_top", *_LIMB_JOINTS),
+    official_file="posetrack18_val.json",
+)
 _SHARDS = Protocol(
     "shards-pck",
     "shards",
@@ -274,6 +315,7 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         _LSPET,
+        replace(_LSPET, name="lspet-pck-hmr2", size_factor=1.2, thresholds=(0.05, 0.1)),
         _CCP,
         _EXERCISES,
         _SYNTHETIC,
@@ -283,11 +325,13 @@ PROTOCOLS: dict[str, Protocol] = {
         _H36M_P2_SPIN,
         _3DHP_17,
         replace(_3DHP_17, name="mpi-inf-3dhp-14", joints=LSP_14.joints),
+        replace(_3DHP_17, name="mpi-inf-3dhp", volume_joints=LSP_14.joints),
         _3DHP_17_SPIN,
         _3DPW,
         _LSP,
         _COCO,
-        replace(_COCO, name="posetrack-pck", official_file="posetrack18_val.json"),
+        _COCO_HMR2,
+        _POSETRACK,
         replace(_COCO, name="lspet-pck-box", data_set="spin", joints=LSP_14.joints, official_file=""),
         _SHARDS,
     )

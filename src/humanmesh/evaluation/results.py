@@ -116,7 +116,7 @@ class _Summary:
 
 
 @dataclass(frozen=True)
-class _Table:
+class Table:
     """All that was measured, ready to be summed up."""
 
     rows: Rows
@@ -166,7 +166,7 @@ def _scaled(interval: metrics.Interval, factor: float) -> metrics.Interval:
     return metrics.Interval(factor * interval.low, factor * interval.high)
 
 
-def _sum_keypoints(table: _Table) -> _Summary:
+def _sum_keypoints(table: Table) -> _Summary:
     errors, known = table.rows["keypoint_errors"], table.rows["keypoint_known"]
     trials = known.double()
     figures, by_joint = [], {}
@@ -188,7 +188,7 @@ def _mean_of_ratios(sums: Float64[Tensor, "draws columns"]) -> Float64[Tensor, "
 _POSE_NAMES = {"joint_errors": "MPJPE", "aligned_joint_errors": "reconstruction error"}
 
 
-def _sum_pose(table: _Table) -> _Summary:
+def _sum_pose(table: Table) -> _Summary:
     figures, by_action, by_joint = [], {}, {}
     known = table.rows["joint_known"].double()
     for key, name in _POSE_NAMES.items():
@@ -199,7 +199,7 @@ def _sum_pose(table: _Table) -> _Summary:
             Figure(f"{name}, median", 1000 * _median(values), "mm"),
         ]
         if any(table.actions):
-            means = action_means(values, table.sequences, table.sequence_names, table.actions)
+            means = action_means(values, table)
             by_action[name] = {action: 1000 * value for action, value in means.items()}
             figures.append(
                 Figure(f"{name}, mean over actions", 1000 * float(np.mean(list(means.values()))), "mm")
@@ -214,26 +214,29 @@ def _median(values: Float64[Tensor, "people"]) -> float:
     return float(torch.nanquantile(values, 0.5))
 
 
-def action_means(
-    values: Float64[Tensor, "people"],
-    sequences: Int64[Tensor, "people"],
-    sequence_names: Sequence[str],
-    actions: Sequence[str],
-) -> dict[str, float]:
-    """Mean over frames, then over the sequences of each action, every sequence alike (HMR's second aggregate)."""
-    names: list[str] = [sequence_names[int(number)] for number in sequences]
+def action_means(values: Float64[Tensor, "people"], table: Table) -> dict[str, float]:
+    """Mean over frames, then over the sequences of each action, every sequence alike (HMR's second aggregate).
+
+    Where a sequence holds several actions, as in MPI-INF-3DHP, the mean over all frames of each (the official code's).
+    """
+    actions = table.actions
+    if table.protocol.action not in table.protocol.sequence:
+        return metrics.mean_of_groups(values, actions)
+    names: list[str] = [table.sequence_names[int(number)] for number in table.sequences]
     of_sequence = metrics.mean_of_groups(values, names)
     action_of: dict[str, str] = dict(zip(names, actions, strict=True))
     sequence_values = torch.tensor(list(of_sequence.values()), dtype=torch.float64)
     return metrics.mean_of_groups(sequence_values, [action_of[name] for name in of_sequence])
 
 
-def _sum_volume(table: _Table) -> _Summary:
+def _sum_volume(table: Table) -> _Summary:
     figures = []
-    known = table.rows["joint_known"]
+    joints = table.protocol.joints
+    counted = [joints.index(joint) for joint in table.protocol.volume_joints or joints]
+    known = table.rows["joint_known"][:, counted]
     trials = known.double().sum(1)
     for key, suffix in (("joint_errors", ""), ("aligned_joint_errors", ", after alignment")):
-        errors = table.rows[key]
+        errors = table.rows[key][:, counted]
         below = [((errors < threshold) & known).double().sum(1) for threshold in metrics.AUC_THRESHOLDS]
         figures += [
             table.share(
@@ -244,13 +247,13 @@ def _sum_volume(table: _Table) -> _Summary:
     return _Summary(figures)
 
 
-def _sum_mesh(table: _Table) -> _Summary:
+def _sum_mesh(table: Table) -> _Summary:
     values = table.rows["vertex_error"]
     median = Figure("PVE, median", 1000 * _median(values), "mm")
     return _Summary([table.mean("PVE", values, "mm", 1000), median])
 
 
-def _sum_silhouette(table: _Table) -> _Summary:
+def _sum_silhouette(table: Table) -> _Summary:
     counts = table.rows["mask_counts"]
     total = _unflat(counts.sum(0), 2)
     return _Summary([
@@ -260,7 +263,7 @@ def _sum_silhouette(table: _Table) -> _Summary:
     ])
 
 
-def _sum_parts(table: _Table) -> _Summary:
+def _sum_parts(table: Table) -> _Summary:
     counts = table.rows["part_counts"]
     figures = [_of_counts(table, counts, 7, name) for name in ("accuracy", "F1")]
     return _Summary([Figure(f"parts {f.name}", f.value, f.unit, f.interval) for f in figures])
@@ -271,7 +274,7 @@ def _unflat(counts: Float64[Tensor, "counts"], classes: int) -> metrics.Confusio
     return metrics.Confusion(whole[:-2].view(classes, classes), int(whole[-2]), int(whole[-1]))
 
 
-def _of_counts(table: _Table, counts: Float64[Tensor, "people counts"], classes: int, name: str) -> Figure:
+def _of_counts(table: Table, counts: Float64[Tensor, "people counts"], classes: int, name: str) -> Figure:
     def statistic(sums: Float64[Tensor, "draws counts"]) -> Float64[Tensor, "draws"]:
         each = [_unflat(row, classes) for row in sums]
         return torch.tensor([100 * one.accuracy if name == "accuracy" else one.f1 for one in each]).double()
@@ -280,7 +283,7 @@ def _of_counts(table: _Table, counts: Float64[Tensor, "people counts"], classes:
     return Figure(name, value, "%" if name == "accuracy" else "", table.interval(counts, statistic))
 
 
-def _sum_plausibility(table: _Table) -> list[Figure]:
+def _sum_plausibility(table: Table) -> list[Figure]:
     """Figures of `evaluation.plausibility`, those that the system says enough for."""
     rows = table.rows
     shares = {"left and right swapped": rows["swapped"]}
@@ -303,7 +306,7 @@ def _sum_plausibility(table: _Table) -> list[Figure]:
     return figures
 
 
-_SUMMARIES: dict[Task, Callable[[_Table], _Summary]] = {
+_SUMMARIES: dict[Task, Callable[[Table], _Summary]] = {
     "keypoints": _sum_keypoints,
     "pose": _sum_pose,
     "volume": _sum_volume,
@@ -336,7 +339,7 @@ def summarise(
     )  # fmt: skip
 
 
-def _table(rows: Rows, cases: Sequence[Case], protocol: Protocol) -> _Table:
+def _table(rows: Rows, cases: Sequence[Case], protocol: Protocol) -> Table:
     if protocol.sequence:
         keys = ["/".join(case.tags.get(tag, "") for tag in protocol.sequence) for case in cases]
     else:
@@ -344,7 +347,7 @@ def _table(rows: Rows, cases: Sequence[Case], protocol: Protocol) -> _Table:
     names = list(dict.fromkeys(keys))
     number = {name: row for row, name in enumerate(names)}
     actions = [case.tags.get(protocol.action, "") for case in cases] if protocol.action else []
-    return _Table(rows, protocol, torch.tensor([number[key] for key in keys]), names, actions)
+    return Table(rows, protocol, torch.tensor([number[key] for key in keys]), names, actions)
 
 
 _ERRORS_OF_KNOWN = {
