@@ -29,7 +29,7 @@ from humanmesh.files.body_models import load_body_data
 from humanmesh.inference import load
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import HMR, MODERN
-from humanmesh.training.loop import Trainer
+from humanmesh.training.trainer import Trainer
 from made_bodies import small_body
 from made_rendered import write_rendered
 from made_samples import MadeSource

@@ -13,7 +13,8 @@ from humanmesh.data.mixing import Mixture
 from humanmesh.data.pool import BodyPool
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import MODERN
-from humanmesh.training.loop import Trainer, fit
+from humanmesh.training.loop import fit
+from humanmesh.training.trainer import Trainer
 from made_bodies import small_body
 from made_samples import MadeSource
 

@@ -18,8 +18,9 @@ from humanmesh.errors import BadInputError
 from humanmesh.files.checkpoints import load_checkpoint
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import MODERN, TrainConfig
-from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
+from humanmesh.training.loop import CHECKPOINT, WEIGHTS, fit
 from humanmesh.training.step import DivergedError
+from humanmesh.training.trainer import Trainer
 from made_bodies import small_body
 from made_samples import MadeSource
 

@@ -17,11 +17,12 @@ from humanmesh.files.body_models import write_body
 from humanmesh.files.checkpoints import load_recovery
 from humanmesh.network.recovery import build_recovery
 from humanmesh.training.config import MODERN, SessionConfig, TrainConfig
-from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
+from humanmesh.training.loop import CHECKPOINT, WEIGHTS, fit
 from humanmesh.training.metrics_log import Sink
 from humanmesh.training.resuming import check_settings, settings_of
 from humanmesh.training.session import train
 from humanmesh.training.stopping import Stopped
+from humanmesh.training.trainer import Trainer
 from humanmesh.training.watch import HoldOutWatch
 from made_bodies import small_body
 from made_samples import MadeSource, made_sample

@@ -22,9 +22,10 @@ from humanmesh.network.precision import has_fast_bfloat16
 from humanmesh.network.recovery import TEST_TIME_SETTINGS, Recovery, RecoveryConfig, build_recovery
 from humanmesh.training.config import SessionConfig, TrainConfig
 from humanmesh.training.console import ConsoleBar
-from humanmesh.training.loop import CHECKPOINT, WEIGHTS, Trainer, fit
+from humanmesh.training.loop import CHECKPOINT, WEIGHTS, fit
 from humanmesh.training.metrics_log import PictureFile, Sink, TensorBoardLog
 from humanmesh.training.resuming import settings_of
+from humanmesh.training.trainer import Trainer
 from humanmesh.training.watch import HoldOutWatch
 
 ENCODER_STARTS = {

@@ -9,7 +9,7 @@ import torch
 
 from humanmesh.data.mixing import Mixture
 from humanmesh.training.loading import named_loader_failures, numbered_batches
-from humanmesh.training.loop import Trainer
+from humanmesh.training.trainer import Trainer
 
 NETWORK_PHASES = ("forward", "backward")
 """The parts of a step that are the network itself."""
