@@ -9,10 +9,10 @@ from PIL import Image
 
 from humanmesh.cli.commands import SOME_FAILED, USER_ERROR, main
 from humanmesh.cli.fit import _shared_out, _tasks
-from humanmesh.cli.predict import held_together, photos_in
+from humanmesh.cli.photo_batches import held_together, photos_in
 from humanmesh.errors import BadInputError
 from humanmesh.files.body_models import load_body_data
-from humanmesh.files.keypoints import KeypointRecord
+from humanmesh.files.keypoints import FilmFrame, KeypointRecord
 
 STANDING = {  # pixels in a photo of 200 x 300
     "nose": (100, 50), "left_eye": (104, 46), "right_eye": (96, 46), "left_ear": (110, 49), "right_ear": (90, 49),
@@ -144,7 +144,7 @@ def test_a_photo_without_people_and_one_without_keypoints_are_both_told(tmp_path
 
 
 def test_large_photos_are_not_held_together(photo, monkeypatch):
-    monkeypatch.setattr("humanmesh.cli.predict.BATCH_PIXELS", 130_000)  # two photos of 200 x 300
+    monkeypatch.setattr("humanmesh.cli.photo_batches.BATCH_PIXELS", 130_000)  # two photos of 200 x 300
     batches = list(held_together(_tasks([(photo, [])] * 5, None, []), 16))
     assert [len(batch) for batch in batches] == [2, 2, 1]
 
@@ -187,12 +187,46 @@ def shared_out(photos: list[str], images: list[str]) -> tuple[dict[str, list[str
         (["a/1.jpg", "b/1.jpg"], ["1.jpg"], ({}, 2)),
         (["c/1.jpg"], ["a/1.jpg", "b/1.jpg"], ({}, 1)),
         (["0012.jpg", "7.jpg"], ["7", "12", "7"], ({"0012.jpg": ["12"], "7.jpg": ["7", "7"]}, 0)),
+        (["12.jpg", "0012.jpg"], ["12"], ({}, 2)),
+        (["bus.jpg", "zidane.jpg"], ["zidane", "bus"], ({"bus.jpg": ["bus"], "zidane.jpg": ["zidane"]}, 0)),
+        (["a/bus.jpg", "b/bus.jpg"], ["b/bus"], ({"b/bus.jpg": ["b/bus"]}, 1)),
+        (["bus.jpg", "bus.png"], ["bus"], ({}, 2)),
+        (["x/1.jpg", "x/2.jpg"], ["images/2.jpg"], ({"x/1.jpg": [], "x/2.jpg": ["images/2.jpg"]}, 0)),
         (["shot.jpg"], ["7", "7"], ({"shot.jpg": ["7", "7"]}, 0)),
         (["shot.jpg"], ["", ""], ({"shot.jpg": ["", ""]}, 0)),
     ],
 )  # fmt: skip
 def test_people_of_one_file_go_to_their_own_photo_or_to_none(photos, images, expected):
     assert shared_out(photos, images) == expected
+
+
+def film(*rows: int, count: int) -> list[KeypointRecord]:
+    """A person in each of these frames of a film."""
+    nobody = np.zeros((17, 2), np.float32), np.zeros(17, np.float32)
+    return [KeypointRecord("coco17", *nobody, f"{row}", frame=FilmFrame(row, count)) for row in rows]
+
+
+def test_frames_of_a_film_go_to_as_many_photos_in_order():
+    photos = [Path(f"{number}.jpg") for number in range(3)]
+    paired = _shared_out(photos, film(0, 2, 2, count=3), Path("film.json"), [])
+    assert [(photo.name, [record.source for record in some]) for photo, some in paired] == [
+        ("0.jpg", ["0"]), ("1.jpg", []), ("2.jpg", ["2", "2"]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("photos", "words"), [(1, "3 frames of a film for 1 photo"), (2, "for 2 photos")])
+def test_frames_of_a_film_that_are_not_as_many_as_the_photos_are_refused(photos, words):
+    with pytest.raises(BadInputError, match=words):
+        _shared_out([Path("a.jpg")] * photos, film(0, 2, count=3), Path("film.json"), [])
+
+
+def test_a_film_in_the_file_of_one_photo_is_refused(tmp_path, photo, capsys):
+    folder = tmp_path / "found"
+    folder.mkdir()
+    found = [{"keypoints": person()["keypoints"]}]
+    written(folder, [{"frame_id": number, "instances": found} for number in (0, 1)], "photo.json")
+    assert fit(photo, "--keypoints", folder, "--start", "mean", "--out", tmp_path / "out") == USER_ERROR
+    assert "2 frames of a film for 1 photo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("photo", "images"), [("785.jpg", ["7"]), ("shot.jpg", ["7", "8"])])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from humanmesh import inference
-from humanmesh.cli import main
+from humanmesh.cli import main, photo_batches, photo_results
 from humanmesh.cli import predict as predict_module
 from humanmesh.files.rig_names import bone_names
 from mesh_files import Glb
@@ -73,14 +73,14 @@ def test_overlay_is_the_photo_with_the_body_on_it_at_its_own_size(photo, boxes, 
 def test_side_view_stands_beside_the_photo_at_its_height(photo, boxes, tmp_path):
     assert run(photo, "--boxes", boxes, "--out", tmp_path / "out", "--format", "none") == 0
     with Image.open(tmp_path / "out" / "person.overlay.png") as picture:
-        assert picture.size == (160 + predict_module.GAP_PIXELS + 60, 120)
+        assert picture.size == (160 + photo_results.GAP_PIXELS + 60, 120)
 
 
 @pytest.mark.usefixtures("quick")
 def test_upright_turns_mesh_files_and_the_side_view_and_nothing_else(
     photo, boxes, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(inference, "pitch_from_standing", lambda joints, trust: 0.4)
+    monkeypatch.setattr("humanmesh.person.pitch_from_standing", lambda joints, trust: 0.4)
     for folder, options in (("as_seen", ()), ("upright", ("--upright",))):
         words = (photo, "--boxes", boxes, "--out", tmp_path / folder, "--format", "npz,ply", *options)
         assert run(*words) == 0
@@ -101,7 +101,7 @@ def test_upright_turns_mesh_files_and_the_side_view_and_nothing_else(
 
 @pytest.mark.usefixtures("quick")
 def test_where_nobody_stands_upright_says_so_and_turns_nothing(photo, boxes, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(inference, "pitch_from_standing", lambda joints, trust: None)
+    monkeypatch.setattr("humanmesh.person.pitch_from_standing", lambda joints, trust: None)
     assert run(photo, "--boxes", boxes, "--out", tmp_path / "out", "--format", "npz", "--upright") == 0
     assert "nobody stands: not turned" in capsys.readouterr().out
     assert np.load(tmp_path / "out" / "person.npz")["camera_pitch"] == 0
@@ -179,9 +179,13 @@ def test_photos_of_one_name_do_not_overwrite_each_other(photo, tmp_path):
     assert set(os.listdir(tmp_path / "out")) == {"person.npz", "person_2.npz", "person_3.npz"}
 
 
-@pytest.mark.parametrize(("limit", "most"), [("BATCH_PHOTOS", 2), ("BATCH_PIXELS", 50_000)])
-def test_many_photos_go_through_in_small_batches(quick, photo, tmp_path, monkeypatch, limit, most):
-    monkeypatch.setattr(predict_module, limit, most)
+@pytest.mark.parametrize(
+    ("module", "limit", "most"),
+    [(predict_module, "BATCH_PHOTOS", 2), (photo_batches, "BATCH_PIXELS", 50_000)],
+    ids=["photos", "pixels"],
+)
+def test_many_photos_go_through_in_small_batches(quick, photo, tmp_path, monkeypatch, module, limit, most):
+    monkeypatch.setattr(module, limit, most)
     paths = []
     for number in range(5):
         paths.append(tmp_path / f"p{number}.jpg")
@@ -366,7 +370,7 @@ def test_files_of_more_people_from_an_earlier_run_are_told_and_kept(photo, boxes
 
 def test_names_of_files_are_unlike_those_of_a_further_person():
     photos = ["photo.jpg", "photo.2.jpg", "photo_2.jpg", "b/photo.jpg", "shot.0002.png", "v1.10.gif"]
-    names = predict_module.unique_names([Path(photo) for photo in photos])
+    names = photo_batches.unique_names([Path(photo) for photo in photos])
     assert names == ["photo", "photo_2", "photo_2_2", "photo_3", "shot.0002", "v1_10"]
 
 

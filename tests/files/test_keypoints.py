@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from humanmesh.body.skeletons import COCO_17, LSP_14, SKELETONS
+from humanmesh.body.skeletons import COCO_17, H36M_17, LSP_14, SKELETONS
 from humanmesh.errors import BadInputError, MissingAssetError
 from humanmesh.files.keypoints import (
     BrokenRecord,
+    FilmFrame,
     KeypointRecord,
     keypoint_files,
     photo_stem,
@@ -84,6 +85,86 @@ def test_results_of_coco_and_predictions_of_mmpose_are_told_apart(tmp_path):
     instance = {"keypoints": pairs[:, :2].tolist(), "keypoint_scores": [0.25] * 17, "bbox": [[0, 0, 9, 9]]}
     for content in ([instance], [[instance]], {"instance_info": [{"frame_id": 1, "instances": [instance]}]}):
         assert joint(only(tmp_path, content), "left_hip") == [110, 11, 0.25]
+
+
+def test_columns_of_ultralytics_are_keypoints_and_what_it_hardly_sees_is_not_known(tmp_path):
+    columns = dict(zip(("x", "y", "visible"), np.array(numbered(17)).reshape(-1, 3).T.tolist(), strict=True))
+    columns["x"][16] = columns["y"][16] = 0.0
+    record = only(tmp_path, [{"name": "person", "class": 0, "confidence": 0.9, "keypoints": columns}])
+    assert joint(record, "left_hip") == [110, 11, 0.5]
+    assert joint(record, "right_ankle") == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("person", "key"), [({"pose_keypoints_2d": numbered(18)}, "people"), ({"joints": numbered(18)}, "bodies")]
+)
+def test_alphapose_gives_the_people_of_each_photo_under_its_name(tmp_path, person, key):
+    content = {"1.jpg": {"version": "AlphaPose v0.3", key: [person]}, "b\\2.jpg": {key: [person]}}
+    records = read_keypoints(written(tmp_path, content))
+    assert [record.image for record in records] == ["1.jpg", "b/2.jpg"]
+    assert all(joint(record, "left_ankle") == [130, 13, 0.5] for record in records)
+    (alone,) = read_keypoints(written(tmp_path, content["1.jpg"]))
+    assert joint(alone, "left_ankle") == [130, 13, 0.5]
+
+
+def test_a_list_of_openpose_frames_is_read(tmp_path):
+    frame = {"people": [{"pose_keypoints_2d": numbered(18)}], "canvas_width": 512, "canvas_height": 512}
+    record = only(tmp_path, [frame])
+    assert joint(record, "left_ankle") == [130, 13, 0.5]
+    assert record.frame is None
+
+
+def test_people_of_a_film_tell_their_frame_and_how_many_there_are(tmp_path):
+    instance = {"keypoints": np.array(numbered(17)).reshape(-1, 3)[:, :2].tolist()}
+    instances = [[instance, instance], [], [instance]]
+    frames = [{"frame_id": number, "instances": some} for number, some in enumerate(instances, 1)]
+    for content in (frames, {"instance_info": frames}, instances):
+        records = read_keypoints(written(tmp_path, content))
+        assert [record.frame for record in records] == [FilmFrame(0, 3), FilmFrame(0, 3), FilmFrame(2, 3)]
+
+
+MMPOSE_H36M = [
+    "root", "left_hip", "left_knee", "left_foot", "right_hip", "right_knee", "right_foot", "spine", "thorax",
+    "neck_base", "head", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+]  # fmt: skip
+
+
+def test_mmposes_points_of_human36m_come_back_into_the_camera(tmp_path):
+    camera = np.random.default_rng(0).normal(size=(17, 3))
+    written_by_mmpose = camera[:, [0, 2, 1]] * [-1, 1, -1]  # its body3d_pose_lifter_demo.py
+    names = {str(number): name for number, name in enumerate(MMPOSE_H36M)}
+    instance = {"keypoints": written_by_mmpose.tolist(), "keypoint_scores": [1.0] * 17}
+    content = {"meta_info": {"keypoint_id2name": names}, "instance_info": [instance]}
+    record = only(tmp_path, content, axes=3)
+    assert record.keypoint_set == H36M_17.name
+    np.testing.assert_allclose(record.positions, camera, atol=1e-6)
+
+
+def test_points_of_human36m_without_names_are_not_taken_for_cocos(tmp_path):
+    points = np.random.default_rng(0).normal(size=(17, 3))
+    points[0] = (points[1] + points[4]) / 2 + 0.01
+    (broken,) = read_keypoints(written(tmp_path, [{"keypoints": points.tolist()}]), 3)
+    assert isinstance(broken, BrokenRecord)
+    assert "17 points of Human3.6M without names" in str(broken.error)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"keypoints": (np.array(numbered(17)).reshape(-1, 3) / [160, 16, 1]).ravel().tolist()}],
+        {"keypoints_2d": {"coco17": {"nose": [0.5, 0.2], "left_hip": [0.4, 1.2]}}},
+    ],
+)
+def test_shares_of_the_photos_sides_are_refused(tmp_path, content):
+    (broken,) = read_keypoints(written(tmp_path, content))
+    assert isinstance(broken, BrokenRecord)
+    assert "multiply x by the photo's width and y by its height" in str(broken.error)
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = written(tmp_path, [{"keypoints": numbered(17)}])
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(read_keypoints(path)) == 1
 
 
 def test_a_whole_body_begins_with_coco(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from humanmesh.errors import BadInputError, MissingAssetError
-from humanmesh.files import videos
+from humanmesh.files import images, videos
 from humanmesh.files.videos import Footage, FrameFolder, VideoFile, Webcam, video_writer
 
 av = pytest.importorskip("av")
@@ -71,6 +71,14 @@ QUARTER_LEFT = (0, -1, 1, 0)
 HALF = (-1, 0, 0, -1)
 
 
+def turn_track(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 4 + 4 + 5 * 4 + 16
+    a, b, c, d = (65536 * value for value in matrix)
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("matrix", "corner", "size"),
     [
@@ -81,14 +89,58 @@ HALF = (-1, 0, 0, -1)
 )
 def test_a_turned_phone_film_comes_upright(matrix, corner, size, tmp_path):
     path = write_film(tmp_path / "a.mp4", made_frames(2), [0.0, 0.04])
-    content = bytearray(path.read_bytes())
-    place = content.index(b"tkhd") + 4 + 4 + 5 * 4 + 16
-    a, b, c, d = (65536 * value for value in matrix)
-    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(content)
+    turn_track(path, matrix)
     frame = next(iter(VideoFile(path).frames()))
     assert frame.pixels.shape[:2] == size
     assert is_red(frame.pixels[corner])
+
+
+def disc_film(path: Path, size: tuple[int, int], aspect: Fraction) -> Path:
+    """A white disc that is round where pixels are `aspect` times as wide as high."""
+    width, height = size
+    column, row = np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2
+    disc = (column * float(aspect)) ** 2 + row[:, None] ** 2 < 30**2
+    pixels = np.repeat(np.where(disc, 255, 0).astype(np.uint8)[..., None], 3, 2)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("aspect", "stored", "square"),
+    [
+        (Fraction(4, 3), (144, 108), (192, 108)),  # HDV's
+        (Fraction(8, 9), (144, 96), (144, 108)),  # NTSC's
+        (Fraction(16, 15), (144, 116), (154, 116)),  # PAL's: 153.6 columns
+        (Fraction(1), (144, 108), (144, 108)),
+    ],
+)
+def test_a_film_whose_pixels_are_not_square_comes_stretched_to_such(suffix, aspect, stored, square, tmp_path):
+    frames = list(VideoFile(disc_film(tmp_path / f"a{suffix}", stored, aspect)).frames())
+    assert {frame.pixels.shape for frame in frames} == {(square[1], square[0], 3)}
+    white = frames[0].pixels[..., 0] > 128
+    across, down = int(white.any(0).sum()), int(white.any(1).sum())
+    scale = square[1] / stored[1]
+    assert across == pytest.approx(60 * scale, abs=2)
+    assert down == pytest.approx(60 * scale, abs=2)
+
+
+def test_a_film_turned_and_with_wide_pixels_is_stretched_before_it_is_turned(tmp_path):
+    path = disc_film(tmp_path / "a.mp4", (144, 108), Fraction(4, 3))
+    turn_track(path, QUARTER_RIGHT)
+    assert next(iter(VideoFile(path).frames())).pixels.shape == (192, 108, 3)
+
+
+def test_a_film_is_judged_by_the_size_that_its_frames_will_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGEST_AREA", 150 * 108)
+    with pytest.raises(BadInputError, match="192 x 108 pixels is too large"):
+        VideoFile(disc_film(tmp_path / "a.mp4", (144, 108), Fraction(4, 3)))
 
 
 def test_a_damaged_frame_in_the_middle_is_skipped_and_counted(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from humanmesh.body.model import BodyModel
 from humanmesh.cli.commands import USER_ERROR, main
 from humanmesh.data.point_tracks import PointTrack, read_point_tracks
+from humanmesh.data.readers.asf_amc import FRAME_RATE
 from humanmesh.errors import BadInputError, UnknownNameError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.clips import Clip, read_clip
@@ -115,13 +116,13 @@ def saved(folder, **arrays):
     return path
 
 
-def amass_file(folder, pose):
-    """AMASS's .npz of poses (frames, 72)."""
+def amass_file(folder, pose, size=156, betas=0.0):
+    """AMASS's .npz of poses (frames, 72), written with `size` numbers a frame."""
     path = folder / "amass.npz"
     np.savez(
         path,
-        poses=np.pad(pose, ((0, 0), (0, 84))), trans=np.zeros((len(pose), 3)), mocap_framerate=40.0,
-        betas=np.zeros(16), gender="neutral",
+        poses=np.pad(pose, ((0, 0), (0, size - 72))), trans=np.zeros((len(pose), 3)), mocap_framerate=40.0,
+        betas=np.full(16, betas), gender="neutral",
     )  # fmt: skip
     return path
 
@@ -136,6 +137,26 @@ def test_the_command_fits_chosen_frames_and_writes_a_clip(tmp_path, capsys):
     clip = read_clip(tmp_path / "out" / "points.npz", DATA)
     assert clip.times.tolist() == pytest.approx([0.0, 0.1, 0.2])
     assert (tmp_path / "out" / "points.bvh").read_text().startswith("HIERARCHY")
+
+
+def test_amc_files_are_read_at_the_rate_that_is_told(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def read(path, rate):
+        asked.append(rate)
+        return []
+
+    monkeypatch.setattr("humanmesh.data.point_tracks.read_motion_file", read)
+    file = tmp_path / "walk.amc"
+    file.write_text("")
+    words = ["fit", "--keypoints-3d", str(file), "--out", str(tmp_path / "out")]
+    assert main(words) == USER_ERROR
+    words.append("--amc-frame-rate")
+    assert main([*words, "30"]) == USER_ERROR
+    assert asked == [FRAME_RATE, 30.0]
+    capsys.readouterr()
+    assert main([*words, "0"]) == USER_ERROR
+    assert "Give a number of Hz above 0" in capsys.readouterr().err
 
 
 def test_suffixes_may_be_capital_and_frames_belong_to_motions(tmp_path, capsys):
@@ -172,6 +193,35 @@ def test_motion_capture_is_posed_on_the_body(tmp_path):
     assert read.positions.shape == (4, 24, 3)
     lengths = (read.positions[:, 18] - read.positions[:, 16]).norm(dim=1)
     torch.testing.assert_close(lengths, lengths[:1].expand(4))
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "shape"),
+    [("smpl", 72, 2.0), ("smpl", 156, 2.0), ("smpl", 165, 0.0), ("anny", 156, 0.0), (None, 156, 0.0)],
+)
+def test_only_smpl_takes_a_shape_and_only_one_of_smpls_space(tmp_path, body, size, shape):
+    """Poses of 72 numbers are SMPL's, 156 SMPL-H's, 165 SMPL-X's."""
+    file = amass_file(tmp_path, np.zeros((2, 72), np.float32), size, 2.0)
+    asked = []
+
+    def posed(pose, shape):
+        asked.append(shape)
+        return BODY(pose, shape).joints
+
+    read_point_tracks(file, posed, body_name=body)
+    (found,) = asked
+    torch.testing.assert_close(found, torch.full((2, 10), shape))
+
+
+def test_the_bundled_body_keeps_its_height_whatever_betas_a_motion_brings(tmp_path):
+    pose = np.zeros((1, 72), np.float32)
+
+    def height(betas):
+        file = amass_file(tmp_path, pose, betas=betas)
+        (read,) = read_point_tracks(file, lambda pose, shape: BODY(pose, shape).joints, body_name=DATA.name)
+        return (read.positions[0, 15] - read.positions[0, 7]).norm()
+
+    torch.testing.assert_close(height(2.0), height(0.0))
 
 
 POINTS = np.zeros((3, 14, 3))

@@ -198,13 +198,11 @@ def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
     from humanmesh.data.synthetic_recipe import is_held_out
     from humanmesh.files.writing import output_file
 
-    if arguments.amc_frame_rate <= 0:
-        raise BadInputError("--amc-frame-rate", f"{arguments.amc_frame_rate}", "Give a number of Hz above 0.")
     if not 0 <= arguments.knee_offset <= 60:
         raise BadInputError("--knee-offset", f"{arguments.knee_offset}", "Give degrees from 0 to 60.")
+    rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
     output_file(arguments.out)  # before minutes of reading
     report = MotionReport()
-    rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
     with PatientBar("files") as bar:
         motions = read_motion_folder(arguments.folder, rules, report, bar)
     if arguments.without_benchmark:

@@ -1,4 +1,4 @@
-"""Fit a body to keypoints that another tool found: OpenPose, COCO, MMPose (docs/fitting.md).
+"""Fit a body to keypoints that another tool found: OpenPose, COCO, MMPose, Ultralytics, AlphaPose (docs/fitting.md).
 
 For every photo it writes what `humanmesh predict` writes: an overlay, and for each person the formats asked for. A
 person to whom no body can be fitted is reported with the reason, and the others are done; so are photos without keypoints.
@@ -15,16 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
-from humanmesh.cli.predict import (
-    Failure,
-    Job,
-    Writer,
-    held_together,
-    photos_in,
-    suffixes_of,
-    tell,
-    unique_names,
-)
+from humanmesh.cli.photo_batches import Failure, held_together, photos_in, unique_names
+from humanmesh.cli.photo_results import Job, Writer, suffixes_of, tell
 from humanmesh.cli.predict_video import clip_suffixes
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
@@ -54,12 +46,14 @@ class Arguments:
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...")] = ()
     """Photos, or folders of them, such as the frames of a film."""
     keypoints: Path | None = None
-    """JSON file of OpenPose, COCO, MMPose or humanmesh predict; or a folder with a file for each photo, of the same
-    name (OpenPose's "_keypoints" may follow it), or as many files as photos, in order."""
+    """JSON file of OpenPose, COCO, MMPose, Ultralytics, AlphaPose or humanmesh predict; or a folder with a file for each photo,
+    of the same name (OpenPose's "_keypoints" may follow it), or as many files as photos, in order."""
     keypoints_3d: Path | None = None
     """Keypoints in space (metres) instead of photos, in a frame whose y axis points up or down: JSON of humanmesh predict, or in
     the forms above with z; or a motion, which becomes a clip: .npz with joints_3d (frames, keypoints, 3) and keypoint_set,
-    .bvh, .amc beside its .asf, AMASS's .npz, DeepMimic's .txt."""
+    .bvh, .amc beside its .asf, AMASS's .npz, exponential maps .npz beside skeleton.json, DeepMimic's .txt."""
+    amc_frame_rate: float = 120.0
+    """Hz of .amc files, which do not say it: that of CMU's own; give 30 for those that were thinned to it."""
     frames: str = ""
     """Frames of a motion to fit, START:STOP:STEP as in Python; all where empty."""
     clip_format: str = "glb,bvh,npz"
@@ -153,6 +147,7 @@ def _is_motion(file: Path | None) -> bool:
 
 def _fit_motion(arguments: Arguments) -> int:
     """Write a clip for each person or clip of a file of points that move; the exit code is 1 where some could not be fitted."""
+    from humanmesh.data.motion_files import MotionRules
     from humanmesh.data.point_tracks import read_point_tracks
     from humanmesh.files.rig_names import bone_names
     from humanmesh.fitting.tracks import fit_track
@@ -160,8 +155,15 @@ def _fit_motion(arguments: Arguments) -> int:
     assert arguments.keypoints_3d is not None
     chosen = _slice_of(arguments.frames)
     suffixes = clip_suffixes(arguments.clip_format)
+    rules = MotionRules(arguments.amc_frame_rate)
     fitters = _Fitters(arguments)
-    tracks = read_point_tracks(arguments.keypoints_3d, lambda pose, shape: fitters.body(pose, shape).joints)
+    body = fitters.body
+    tracks = read_point_tracks(
+        arguments.keypoints_3d,
+        lambda pose, shape: body(pose, shape).joints,
+        rules.amc_frame_rate,
+        body.data.name,
+    )
     results: list[dict[str, Any]] = []
     failures: list[Failure] = []
     for track in tracks:
@@ -299,7 +301,9 @@ def _paired(
             if photo.stem not in by_stem:
                 remedy = f"Name it {photo.stem}_keypoints.json or {photo.stem}.json."
                 raise MissingAssetError(f"keypoint file for {photo}", arguments.keypoints, remedy)
-            paired.append((photo, read_keypoints(by_stem[photo.stem])))
+            records = read_keypoints(by_stem[photo.stem])
+            _check_frames(records, 1, by_stem[photo.stem])
+            paired.append((photo, records))
         except HumanMeshError as error:
             failures.append(Failure(photo, error))
     return paired
@@ -311,23 +315,34 @@ def _shared_out(
     file: Path,
     failures: list[Failure],
 ) -> "list[tuple[Path, list[KeypointRecord | BrokenRecord]]]":
-    """The people of one file, by the names of the photos in it; all of them where there is one photo without names."""
+    """The people of one file, by the names of the photos in it or the order of its frames; all of them where there is
+    one photo without names."""
     if not records:
         raise BadInputError(f"Keypoint file {file}", "nobody in it", "Give a file with people.")
+    if _is_film(records):
+        _check_frames(records, len(photos), file)
+        by_row: dict[int, list[KeypointRecord | BrokenRecord]] = {}
+        for record in records:
+            by_row.setdefault(record.frame.row if record.frame else 0, []).append(record)
+        return [(photo, by_row.get(row, [])) for row, photo in enumerate(photos)]
     by_image: dict[str | None, list[KeypointRecord | BrokenRecord]] = {}
     for record in records:
         by_image.setdefault(_number(record.image) or Path(record.image).name, []).append(record)
-    found = [by_image.get(photo.name) or by_image.get(_number(photo.stem), []) for photo in photos]
+    keys = [
+        next((key for key in (photo.name, _number(photo.stem), photo.stem) if key in by_image), None)
+        for photo in photos
+    ]
+    found = [by_image.get(key, []) for key in keys]
     if not any(found):
         if len(photos) == 1 and len(by_image) == 1 and _may_be_of(records[0].image, photos[0]):
             return [(photos[0], records)]
         remedy = "Give a folder with a file for each photo, or a file that names its photos."
         wanted = photos[0].name if len(photos) == 1 else f"any of {len(photos)} photos"
         raise BadInputError(f"Keypoint file {file}", f"nobody in {wanted}", remedy)
-    names = Counter(photo.name for photo in photos)
+    claims = Counter(keys)
     paired = []
-    for photo, people in zip(photos, found, strict=True):
-        if people and (names[photo.name] > 1 or len({person.image for person in people}) > 1):
+    for photo, key, people in zip(photos, keys, found, strict=True):
+        if people and (claims[key] > 1 or len({person.image for person in people}) > 1):
             people = [person for person in people if _ends_like(photo, person.image)]
             if not people:
                 told = f"other photos have this name, here or in {file}"
@@ -336,6 +351,20 @@ def _shared_out(
                 continue
         paired.append((photo, people))
     return paired
+
+
+def _is_film(records: "list[KeypointRecord | BrokenRecord]") -> bool:
+    return bool(records) and all(record.frame is not None and not record.image for record in records)
+
+
+def _check_frames(records: "list[KeypointRecord | BrokenRecord]", photos: int, file: Path) -> None:
+    """Refuse the frames of a film that are more or fewer than the photos."""
+    frame = records[0].frame if _is_film(records) else None
+    if frame is not None and frame.count != photos:
+        found = f"{frame.count} frames of a film for {photos} photo{'' if photos == 1 else 's'}"
+        raise BadInputError(
+            f"Keypoint file {file}", found, "Give its frames as photos, all of them, in order."
+        )
 
 
 def _number(name: str) -> str | None:
@@ -349,9 +378,11 @@ def _may_be_of(image: str, photo: Path) -> bool:
 
 
 def _ends_like(photo: Path, image: str) -> bool:
-    """Whether a photo lies in the folder that a file names with it."""
+    """Whether a photo lies in the folder that a file names with it; the file may leave out the photo's suffix."""
     parts = Path(image).parts
-    return len(parts) > 1 and photo.absolute().parts[-len(parts) :] == parts
+    whole = photo.absolute()
+    ends = {path.parts[-len(parts) :] for path in (whole, whole.with_suffix(""))}
+    return len(parts) > 1 and parts in ends
 
 
 def _tasks(

@@ -18,6 +18,7 @@ import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
 from humanmesh.cli.photo_cameras import told_pitch
+from humanmesh.cli.photo_results import formats_in
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, HumanMeshError, UnknownNameError
 
@@ -160,12 +161,11 @@ def clip_suffixes(formats: str) -> list[str]:
     from humanmesh.files.clips import CLIP_WRITERS
 
     known = [name for name in CLIP_WRITERS if name != "mp4"]
-    names = [name.strip().lower().removeprefix(".") for name in formats.split(",") if name.strip()]
-    names = [] if names == ["none"] else names
+    names = formats_in(formats)
     for name in names:
         if name not in known:
             raise UnknownNameError("output format of a clip", name, known)
-    return list(dict.fromkeys(names))
+    return names
 
 
 def _refuse_options_of_photos(arguments: VideoArguments) -> None:

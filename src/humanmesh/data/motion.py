@@ -32,13 +32,13 @@ class Motion:
     rotations: Float[Tensor, "frames 24 3 3"]
     """Turn of each joint relative to its parent; the pelvis' is relative to a world with y up."""
     translation: Float[Tensor, "frames 3"]
-    """Position of the source's root in a world with y up, metres."""
+    """Position of the joint that the pelvis follows (AMASS: of the body's origin) in a world with y up, metres."""
     frame_rate: float
     """Frames per second."""
     source: str
     """File that the clip came from."""
     shape: Float[Tensor, "10"] | None = None
-    """The person's shape on SMPL; None where the source does not know it."""
+    """The person's shape on SMPL, standard deviations; None where the source does not know it."""
 
     @property
     def pose(self) -> Float[Tensor, "frames 72"]:
@@ -227,7 +227,8 @@ def retarget(motion: SourceMotion, correspondence: Correspondence) -> Motion:
     return Motion(
         name=motion.name,
         rotations=relative_turns(torch.stack(world, 1)).float(),
-        translation=motion.translation.float(),
+        # A root may stand above the pelvis, and need not move.
+        translation=motion.positions()[:, row[correspondence.follows["pelvis"].first]].float(),
         frame_rate=motion.frame_rate,
         source=motion.source,
     )

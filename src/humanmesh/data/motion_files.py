@@ -32,6 +32,11 @@ class MotionRules:
     leave_out: Path | None = None
     """A file not to read, such as the one to be written."""
 
+    def __post_init__(self) -> None:
+        if not self.amc_frame_rate > 0:
+            found = f"{self.amc_frame_rate}"
+            raise BadInputError("Frame rate of .amc files", found, "Give a number of Hz above 0.")
+
 
 @dataclass
 class MotionReport:

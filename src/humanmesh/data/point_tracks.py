@@ -13,6 +13,7 @@ from torch import Tensor
 from humanmesh.body.skeletons import SKELETONS, SMPL_24
 from humanmesh.data.motion import Motion
 from humanmesh.data.motion_files import read_motion_file
+from humanmesh.data.readers.asf_amc import FRAME_RATE as AMC_FRAME_RATE
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 from humanmesh.files.arrays import read_arrays
 
@@ -20,6 +21,8 @@ PosedJoints = Callable[
     [Float[Tensor, "frames 24 3 3"], Float[Tensor, "frames 10"]], Float[Tensor, "frames 24 3"]
 ]
 """SMPL's joints (metres) of a body in poses and shapes."""
+SMPL_NAME = "smpl"
+"""`BodyModelData.name` of the body on which motion capture's shapes mean what they say."""
 _DEFAULT_FRAME_RATE = 30.0
 _NAMES = ("joints_3d", "keypoint_set", "confidences", "frame_rate")
 """Arrays of a file of points."""
@@ -60,12 +63,23 @@ class PointTrack:
         )
 
 
-def read_point_tracks(path: Path, posed_joints: PosedJoints) -> list[PointTrack]:
+def read_point_tracks(
+    path: Path,
+    posed_joints: PosedJoints,
+    amc_frame_rate: float = AMC_FRAME_RATE,
+    body_name: str | None = None,
+) -> list[PointTrack]:
     """The people or clips of a file.
 
     Known are .npz with `joints_3d` (frames, keypoints, 3) in metres, `keypoint_set` and, where known, `confidences`
     (frames, keypoints) and `frame_rate`; and motion capture as `humanmesh data motion` reads it, whose 24 joints are those of
-    a body in its poses: in its own shape where the file tells one, else in the mean shape.
+    a body in its poses: in the file's shape where body and shape are SMPL's, else in the mean shape.
+
+    Args:
+        path: the file.
+        posed_joints: poses the body.
+        amc_frame_rate: Hz of .amc files, which do not say it.
+        body_name: the body's `BodyModelData.name`; None where it is not known.
 
     Raises:
         MissingAssetError: where there is no such file.
@@ -77,13 +91,15 @@ def read_point_tracks(path: Path, posed_joints: PosedJoints) -> list[PointTrack]
     arrays = _point_arrays(path) if path.suffix.lower() == ".npz" else None
     if arrays is not None:
         return [_track_of_arrays(path, arrays)]
-    motions = read_motion_file(path)
+    motions = read_motion_file(path, amc_frame_rate)
     if not motions:
         raise BadInputError(
             f"File of points {path}",
             f"a {path.suffix or 'nameless'} file",
             "Give .json, .npz, .bvh, .amc or .txt.",
         )
+    if body_name != SMPL_NAME:  # each body has shape components of its own
+        motions = [replace(motion, shape=None) for motion in motions]
     return [_track_of_motion(motion, posed_joints) for motion in motions]
 
 

@@ -15,7 +15,9 @@ def asset_path(name: str) -> Path:
     path = Path(str(files("humanmesh"))) / "assets" / name
     if not path.is_file():
         raise MissingAssetError(
-            "bundled file", path, "Reinstall the package: python -m pip install --force-reinstall humanmesh."
+            "bundled file",
+            path,
+            "Reinstall the package from its clone: python -m pip install --force-reinstall .",
         )
     return path
 

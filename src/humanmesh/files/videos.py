@@ -1,6 +1,6 @@
 """Films, folders of frames and webcams in, films out. Needs PyAV (`pip install "humanmesh[video]"`) but for folders.
 
-Frames come upright, with their own times, in RGB. A frame that cannot be decoded is skipped and counted.
+Frames come upright, with square pixels, with their own times, in RGB. A frame that cannot be decoded is skipped and counted.
 """
 
 import math
@@ -42,7 +42,7 @@ class Frame:
     time: float
     """Seconds since the first frame; increasing."""
     pixels: UInt8[np.ndarray, "height width 3"]
-    """RGB, upright."""
+    """RGB, upright, with square pixels."""
 
 
 @runtime_checkable
@@ -93,7 +93,7 @@ class VideoFile:
             raise MissingAssetError("video", path, "Check the path.")
         with _opened(self.name, str(self.path)) as container:
             stream = container.streams.video[0]
-            check_size(stream.width, stream.height, self.name)
+            check_size(*_square_size(stream.width, stream.height, _pixel_aspect(stream)), self.name)
             self.frame_rate = float(stream.average_rate or stream.guessed_rate or FRAME_RATE)
             self.expected_frames: int | None = stream.frames or None
 
@@ -213,7 +213,9 @@ def _opened(
 def _decoded(container: Any, footage: VideoFile | Webcam) -> Iterator[tuple[float | None, np.ndarray]]:
     """Times and pixels of what can be read; the footage counts the rest."""
     unreadable = _av().error.FFmpegError
-    packets = container.demux(container.streams.video[0])
+    stream = container.streams.video[0]
+    aspect = _pixel_aspect(stream)
+    packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
@@ -231,11 +233,27 @@ def _decoded(container: Any, footage: VideoFile | Webcam) -> Iterator[tuple[floa
             if frame.is_corrupt:
                 footage.skipped += 1
             else:
-                yield frame.time, _upright(frame)
+                yield frame.time, _upright(frame, aspect)
 
 
-def _upright(frame: Any) -> UInt8[np.ndarray, "height width 3"]:
-    pixels = frame.to_ndarray(format="rgb24")
+def _pixel_aspect(stream: Any) -> Fraction:
+    """Width of a pixel divided by its height, before the film is turned; 1 where the film does not say."""
+    aspect = stream.sample_aspect_ratio
+    return aspect if aspect is not None and aspect > 0 else Fraction(1)
+
+
+def _square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Width and height with square pixels: the side along which pixels are too few becomes longer, and even."""
+    if aspect > 1:
+        return 2 * round(width * aspect / 2), height
+    if aspect < 1:
+        return width, 2 * round(height / aspect / 2)
+    return width, height
+
+
+def _upright(frame: Any, aspect: Fraction) -> UInt8[np.ndarray, "height width 3"]:
+    width, height = _square_size(frame.width, frame.height, aspect)
+    pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,14 @@ from humanmesh.data.motion import (
 )
 from humanmesh.data.readers.amass import read_amass
 from humanmesh.data.readers.asf_amc import read_asf, read_asf_amc, read_asf_amc_source
-from humanmesh.data.readers.bvh import correspondence_of, plain_name, read_bvh, read_bvh_source
+from humanmesh.data.readers.bvh import (
+    FAMILIES,
+    correspondence_of,
+    plain_name,
+    plain_names,
+    read_bvh,
+    read_bvh_source,
+)
 from humanmesh.data.readers.deepmimic import DEEPMIMIC_CORRESPONDENCE, read_deepmimic, read_deepmimic_source
 from humanmesh.data.readers.expmap import read_expmap, read_expmap_sources
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError
@@ -96,19 +104,25 @@ MIXAMO_BONES: list[Bone] = [
 ]
 
 
-def bvh_text(bones: list[Bone], frames: np.ndarray, order: str, prefix: str = "") -> str:
-    """A BVH file; frames hold the root's position and then each joint's angles (degrees) as the tree lists them."""
+def bvh_text(
+    bones: list[Bone], frames: np.ndarray, order: str, prefix: str = "", placed: Collection[str] = ()
+) -> str:
+    """A BVH file; frames hold each joint's angles (degrees) as the tree lists them.
+
+    The position of the root, and of each joint in `placed`, stands before its angles.
+    """
 
     def branch(name: str, offset: tuple[float, float, float], depth: int) -> list[str]:
         pad = "\t" * depth
         rotations = " ".join(f"{axis}rotation" for axis in order)
-        places = "Xposition Yposition Zposition " if depth == 0 else ""
+        is_placed = depth == 0 or name in placed
+        places = "Xposition Yposition Zposition " if is_placed else ""
         children = [bone for bone in bones if bone[1] == name]
         lines = [
             f"{pad}{'JOINT' if depth else 'ROOT'} {prefix}{name}",
             f"{pad}{{",
             f"{pad}\tOFFSET {offset[0]} {offset[1]} {offset[2]}",
-            f"{pad}\tCHANNELS {6 if depth == 0 else 3} {places}{rotations}",
+            f"{pad}\tCHANNELS {6 if is_placed else 3} {places}{rotations}",
         ]
         for child, _, step in children:
             lines += branch(child, step, depth + 1)
@@ -240,6 +254,7 @@ def test_each_family_of_bvh_names_is_understood(tmp_path, names):
     [
         ("mixamorig:LeftUpLeg", "leftupleg"),
         ("mixamorig_LeftUpLeg", "leftupleg"),
+        ("mixamorig1_LeftUpLeg", "leftupleg"),
         ("L_Hip", "lefthip"),
         ("r_hip", "righthip"),
         ("LowerBack", "lowerback"),
@@ -249,6 +264,124 @@ def test_each_family_of_bvh_names_is_understood(tmp_path, names):
 )
 def test_names_of_bvh_joints_are_made_plain(name, plain):
     assert plain_name(name) == plain
+
+
+ROKOKO = {
+    "Spine": "Spine1", "Spine1": "Spine2", "Spine2": "Spine4",
+    **{
+        f"{side}{mixamos}": f"{side}{rokokos}"
+        for side in ("Left", "Right")
+        for mixamos, rokokos in {"UpLeg": "Thigh", "Leg": "Shin", "ToeBase": "Toe"}.items()
+    },
+}  # fmt: skip
+"""Mixamo's joint -> Rokoko's (its Spine3 is left out here)."""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "table"),
+    [
+        ("Character1_", {}),
+        ("Model_", {}),
+        ("mixamorig1_", {}),
+        ("mixamorig1:", {}),
+        ("scene:actor:Model_01_", {}),
+        ("", {"LeftUpLeg": "LeftThigh", "RightUpLeg": "RightThigh"}),
+        ("", ROKOKO),
+        ("Actor_", ROKOKO),
+    ],
+)
+def test_prefixes_and_rokokos_names_change_nothing_of_a_motion(tmp_path, prefix, table):
+    path, frames = bvh_file(tmp_path, MIXAMO_BONES)
+    expected = read_bvh(path)
+    bones = [(table.get(name, name), table.get(parent, parent), step) for name, parent, step in MIXAMO_BONES]
+    path.write_text(bvh_text(bones, frames, "ZXY", prefix))
+    np.testing.assert_array_equal(read_bvh(path).rotations, expected.rotations)
+
+
+@pytest.mark.parametrize(
+    ("names", "plain"),
+    [
+        (["Reference", "Model_Hips", "Model_LeftShin"], ["reference", "hips", "leftleg"]),
+        (["pelvis", "left_hip", "right_hip"], ["pelvis", "lefthip", "righthip"]),
+        (["m_avg_root", "m_avg_Pelvis", "m_avg_L_Hip"], ["root", "pelvis", "lefthip"]),
+        (["Hips", "LeftLeg", "LeftShin"], ["hips", "leftleg", "leftshin"]),  # its thigh has the shin's name
+        (["Model_Hips"], ["modelhips"]),
+        ([], []),
+    ],
+)
+def test_only_what_stands_before_all_names_is_a_prefix(names, plain):
+    assert plain_names(names) == plain
+
+
+@pytest.mark.parametrize("family", ["CMU", "Mixamo", "Rokoko", "SMPL"])
+def test_each_familys_own_names_find_it(family):
+    correspondence = FAMILIES[family]
+    names = {
+        name for entry in correspondence.follows.values() for name in (entry.first, entry.second) if name
+    }
+    assert correspondence_of(names | set(correspondence.limb_ends.values()), "clip") == correspondence
+
+
+@pytest.mark.parametrize("placed", [("Hips",), ()])
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_pelvis_below_the_root_of_a_bvh_file_walks_where_the_file_puts_it(tmp_path, placed, moves):
+    """ROOT Reference, still or not, and below it the hips with positions of their own or without."""
+    bones = [("Reference", "", (0.0, 0.0, 0.0)), ("Hips", "Reference", (2.0, 95.0, 1.0)), *MIXAMO_BONES[1:]]
+    below = RNG.uniform(-80, 80, (6, 3 + 3 * len(MIXAMO_BONES)))
+    reference = RNG.uniform(-80, 80, (6, 6)) * moves
+    written = np.concatenate([reference, below if placed else below[:, 3:]], 1)
+    path = tmp_path / "clip.bvh"
+    path.write_text(bvh_text(bones, written, "ZXY", placed=placed))
+
+    turns = Rotation.from_euler("ZXY", reference[:, 3:], degrees=True)
+    expected = below.copy()
+    expected[:, :3] = reference[:, :3] + turns.apply(below[:, :3] if placed else [2, 95, 1])
+    hips = turns * Rotation.from_euler("ZXY", below[:, 3:6], degrees=True)
+    expected[:, 3:6] = hips.as_euler("ZXY", degrees=True)
+    motion, source = read_bvh(path), read_bvh_source(path)
+    np.testing.assert_allclose(motion.translation, expected[:, :3] / 100, atol=1e-6)
+    for name, places in bvh_positions_by_hand(MIXAMO_BONES, expected, "ZXY").items():
+        row = source.skeleton.joints.index(name.lower())
+        np.testing.assert_allclose(source.positions()[:, row], places / 100, atol=1e-6)
+
+
+def test_positions_that_are_zero_throughout_leave_a_joint_at_its_offset(tmp_path):
+    path, frames = bvh_file(tmp_path, MIXAMO_BONES)
+    expected = read_bvh(path)
+    angles = frames[:, 3:].reshape(len(frames), -1, 3)
+    with_zeros = np.concatenate([np.zeros_like(angles), angles], 2)
+    with_zeros[:, 0, :3] = frames[:, :3]
+    names = [name for name, _, _ in MIXAMO_BONES]
+    path.write_text(bvh_text(MIXAMO_BONES, with_zeros.reshape(len(frames), -1), "ZXY", placed=names))
+    found = read_bvh(path)
+    np.testing.assert_array_equal(found.rotations, expected.rotations)
+    np.testing.assert_array_equal(found.translation, expected.translation)
+
+
+def test_positions_that_move_a_joint_stand_for_its_offset_from_the_first_frame_on(tmp_path):
+    path, frames = bvh_file(tmp_path, MIXAMO_BONES)
+    expected = read_bvh_source(path).skeleton.offsets
+    bones = [(name, parent, (0.0, 0.0, 0.0)) for name, parent, _ in MIXAMO_BONES]
+    steps = {name: step for name, _, step in MIXAMO_BONES}
+    names = tree_order(bones, "Hips")
+    angles = frames[:, 3:].reshape(len(frames), -1, 3)
+    places = np.tile([steps[name] for name in names], (len(frames), 1, 1))
+    places[:, 0] = frames[:, :3]
+    places[1:, 1:] += 0.1
+    written = np.concatenate([places, angles], 2).reshape(len(frames), -1)
+    path.write_text(bvh_text(bones, written, "ZXY", placed=names))
+    np.testing.assert_allclose(read_bvh_source(path).skeleton.offsets, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("joint", ["Leg", "Foot", "ForeArm", "Hand", "UpLeg", "all"])
+def test_a_bvh_limb_without_a_length_is_refused_by_name(tmp_path, joint):
+    flat = [
+        (name, parent, (0.0, 0.0, 0.0) if joint == "all" or name.endswith(f"t{joint}") else step)
+        for name, parent, step in MIXAMO_BONES
+    ]
+    path, _ = bvh_file(tmp_path, flat)
+    with pytest.raises(BadInputError, match=r"clip\.bvh.*limbs have a length.*at one place"):
+        read_bvh(path)
 
 
 def test_a_body_written_as_bvh_reads_back_as_the_same_pose(tmp_path):
@@ -663,7 +796,7 @@ def test_a_person_who_stands_in_amass_stands_with_y_up(tmp_path):
     np.testing.assert_allclose(motion.pose.reshape(4, 24, 3)[0], expected, atol=1e-6)
     np.testing.assert_allclose(motion.translation[0], [1, 3, -2], atol=1e-6)
     assert motion.shape is not None
-    np.testing.assert_allclose(motion.shape, np.arange(10))
+    np.testing.assert_allclose(motion.shape, np.arange(10))  # SMPL-H's space of shapes is SMPL's
     assert motion.frame_rate == 120
 
 
@@ -677,6 +810,7 @@ def test_poses_of_other_bodies_give_their_first_joints(tmp_path, size):
     shared = 72 if size == 72 else 66
     np.testing.assert_allclose(motion.pose[:, 3:shared], poses[:, 3:shared], atol=1e-6)
     np.testing.assert_array_equal(motion.pose[:, shared:], 0)
+    assert (motion.shape is None) == (size == 165)  # SMPL-X has a space of shapes of its own
     assert motion.frame_rate == 60
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 import photo_layouts as layouts
-from humanmesh.body.skeletons import COCO_17, LSP_14
+from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, LSP_14
+from humanmesh.data.annotation import to_skeleton
 from humanmesh.data.readers import (
     ReadReport,
     ReadRules,
@@ -190,6 +191,119 @@ def test_scores_of_a_machine_become_weights(tmp_path):
     scores = np.linspace(0.1, 0.9, 17).tolist()
     path = changed_coco(tmp_path, lambda content: content["annotations"][0].update(keypoint_scores=scores))
     np.testing.assert_allclose(read_coco(path)[0].weights_2d, scores, atol=1e-7)
+
+
+def test_fractional_flags_are_the_scores_of_a_machine_in_all_of_the_file(tmp_path):
+    def score(content):
+        content["annotations"][0]["keypoints"][2::3] = [0.02, 0.5, 1.5, *[1] * 14]
+
+    people = read_coco(changed_coco(tmp_path, score))
+    np.testing.assert_allclose(people[0].weights_2d, [0.02, 0.5, *[1] * 15], atol=1e-7)
+    assert people[1].weights_2d.tolist() == [1] * 17
+
+
+@pytest.mark.parametrize("name", ["default", "pose", "Person", "PERSON"])
+def test_people_are_told_by_their_joints_or_their_name(name, tmp_path):
+    def rename(content):
+        content["categories"][0]["name"] = name
+        if name.casefold() == "person":
+            del content["categories"][0]["keypoints"]
+
+    report = ReadReport()
+    assert len(read_coco(changed_coco(tmp_path, rename), report=report)) == 2
+    assert report.counts == {}
+
+
+@pytest.mark.parametrize("category", [1, 2])
+@pytest.mark.parametrize("keypoints", [None, []])
+def test_a_box_without_keypoints_is_left_out_even_under_strict_rules(category, keypoints, tmp_path):
+    path = changed_coco(
+        tmp_path,
+        lambda content: content["annotations"][1].update(category_id=category, keypoints=keypoints),
+    )
+    report = ReadReport()
+    assert len(read_coco(path, rules=ReadRules.strict(), report=report)) == 1
+    assert report.counts == {"no keypoints": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("train2017/a.jpg", "train2017/a.jpg"),
+        ("train2017\\a.jpg", "train2017/a.jpg"),
+        ("annotations/photos/a.jpg", "annotations/photos/a.jpg"),
+        ("photos/a.jpg", "annotations/photos/a.jpg"),
+        (r"C:\my photos\a.jpg", "train2017/a.jpg"),
+    ],
+)
+def test_a_photo_is_found_with_folders_before_its_name(name, place, tmp_path):
+    path = changed_coco(tmp_path, lambda content: content["images"][0].update(file_name=name))
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / "train2017" / "a.jpg").rename(tmp_path / place)
+    assert [person.image for person in read_coco(path)] == [tmp_path / place] * 2
+
+
+def test_a_photo_is_not_taken_for_another_of_its_name_in_another_folder(tmp_path):
+    def spread(content):
+        content["images"] = [content["images"][0] | {"id": 7, "file_name": "one/a.jpg"}]
+        content["images"].append(content["images"][0] | {"id": 8, "file_name": "two/a.jpg"})
+
+    report = ReadReport()
+    assert not read_coco(changed_coco(tmp_path, spread), report=report)
+    assert report.counts["annotation without its photo"] == 2
+
+
+@pytest.mark.parametrize("size", [(0, 0), (None, 5), ("wide", "high"), (-1, 4)])
+def test_a_size_that_is_none_is_not_compared(size, tmp_path):
+    path = changed_coco(tmp_path, lambda content: content["images"][0].update(width=size[0], height=size[1]))
+    assert len(read_coco(path, rules=ReadRules.strict())) == 2
+
+
+def test_a_size_in_words_is_compared(tmp_path):
+    size = {"width": str(layouts.WIDTH), "height": str(layouts.HEIGHT)}
+    assert len(read_coco(changed_coco(tmp_path, lambda content: content["images"][0].update(size)))) == 2
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = layouts.write_coco(tmp_path)
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(read_coco(path)) == 2
+
+
+def of_posetrack(content: dict) -> None:
+    """PoseTrack's names: two joints of the head in place of the eyes, and ears that are never annotated."""
+    names = ["nose", "head_bottom", "head_top", *layouts.COCO[3:]]
+    content["categories"][0]["keypoints"] = names
+    for person in content["annotations"]:
+        table = np.array(person["keypoints"]).reshape(-1, 3)
+        table[names.index("head_bottom"), :2] = layouts.POINTS["neck"] - 0.5
+        table[names.index("head_top"), :2] = layouts.POINTS["head_top"] - 0.5
+        table[3:5] = 0
+        person["keypoints"] = table.ravel().tolist()
+
+
+def test_people_of_posetrack_have_a_neck_and_a_head_top(tmp_path):
+    report = ReadReport()
+    person = read_coco(changed_coco(tmp_path, of_posetrack), report=report)[0]
+    assert report.counts == {}
+    missing = {"left_eye", "right_eye", "left_ear", "right_ear"}
+    known = [joint for joint in COCOPLUS_19.joints if joint not in missing]
+    expected = [layouts.POINTS[joint] if joint in known else np.zeros(2) for joint in COCOPLUS_19.joints]
+    assert person.skeleton == COCOPLUS_19
+    np.testing.assert_allclose(person.keypoints_2d, expected)
+    assert person.weights_2d.tolist() == [float(joint in known) for joint in COCOPLUS_19.joints]
+    np.testing.assert_array_equal(to_skeleton(person, COCOPLUS_19).keypoints_2d, person.keypoints_2d)
+
+
+def test_a_neck_without_a_head_top_is_that_of_openpose_and_not_used(tmp_path):
+    def add(content):
+        content["categories"][0]["keypoints"] = [*layouts.COCO, "neck"]
+        for person in content["annotations"]:
+            person["keypoints"] += [5, 5, 2]
+
+    report = ReadReport()
+    assert read_coco(changed_coco(tmp_path, add), report=report)[0].skeleton == COCO_17
+    assert report.counts == {"unknown joint name": 1}
 
 
 def test_joints_of_a_coco_category_are_matched_by_name(tmp_path):

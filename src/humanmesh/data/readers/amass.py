@@ -1,7 +1,7 @@
 """AMASS and other MoSh output (.npz): SMPL, SMPL-H or SMPL-X rotations, in a world whose z is up.
 
 SMPL-H and SMPL-X have SMPL's first 22 joints and then fingers (and jaw and eyes); SMPL's two hands are left
-unturned. The files give the shift of the body's origin, not of its pelvis; they differ by a constant near
+unturned. SMPL-H has SMPL's space of shapes, SMPL-X one of its own. The files give the shift of the body's origin, not of its pelvis; they differ by a constant near
 (0, 0.3, 0) m in the body frame that depends on the shape.
 """
 
@@ -18,14 +18,15 @@ from humanmesh.geometry.rotations import axis_angle_to_matrix
 
 SHARED_JOINTS = 22
 """Joints that SMPL, SMPL-H and SMPL-X have in common, in SMPL's order."""
-_POSE_SIZES = (66, 72, 156, 165)
+_SMPL_X_SIZE = 165
+_POSE_SIZES = (66, 72, 156, _SMPL_X_SIZE)
 _FRAME_RATE_NAMES = ("mocap_framerate", "mocap_frame_rate", "fps")
 _NAMES = (*_FRAME_RATE_NAMES, "poses", "trans", "betas")
 """What is read of a file; some of AMASS's other arrays are pickled."""
 
 
 def read_amass(path: Path) -> Motion:
-    """A clip as SMPL rotations, with the person's shape where the file has it.
+    """A clip as SMPL rotations, with the person's shape where the file has one of SMPL's or SMPL-H's.
 
     Raises:
         MissingAssetError: where there is no such file.
@@ -46,8 +47,15 @@ def read_amass(path: Path) -> Motion:
         translation=(shifts @ y_up_from_z_up.T).float(),
         frame_rate=arrays["frame_rate"].item(),
         source=str(path),
-        shape=torch.from_numpy(arrays["betas"][:10]).float() if "betas" in arrays else None,
+        shape=_smpl_shape(arrays),
     )
+
+
+def _smpl_shape(arrays: dict[str, np.ndarray]) -> torch.Tensor | None:
+    """The first ten betas; None where there are none, or where they are SMPL-X's, which mean another body on SMPL."""
+    if "betas" not in arrays or arrays["poses"].shape[1] == _SMPL_X_SIZE:
+        return None
+    return torch.from_numpy(arrays["betas"][:10]).float()
 
 
 def _numbers(path: Path) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Biovision hierarchies (.bvh) with the joint names of CMU's conversions, of Mixamo or of SMPL.
+"""Biovision hierarchies (.bvh) with the joint names of CMU's conversions, of Mixamo, of Rokoko or of SMPL.
 
 The rest pose must stand: head up, legs down, arms in a T, in an A or hanging. Its own joints tell which axes are up and
 left, and its legs tell the unit of length, for a file says neither.
@@ -6,7 +6,7 @@ left, and its legs tell the unit of length, for a file says neither.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +36,7 @@ ADULT_LEG = 0.82
 """Hip to ankle in metres: the unit of length is the one that brings a file's legs nearest to it."""
 
 _SIDES = ("left", "right")
+_LEG = (("hip", "knee"), ("knee", "ankle"))
 _SIDE_OF_LETTER = {"l": "left", "r": "right"}
 
 
@@ -50,6 +51,17 @@ _MIXAMO_NAMES = {
         "collar": "shoulder", "shoulder": "arm", "elbow": "forearm", "wrist": "hand",
     }),
 }  # fmt: skip
+_ROKOKO_NAMES = {
+    **_MIXAMO_NAMES,
+    "spine1": "spine1", "spine2": "spine2", "spine3": "spine4", **_both_sides({"foot": "toe"}),
+}  # fmt: skip
+"""Its thighs and shins are renamed before."""
+_ALIASES = {
+    f"{side}{theirs}": f"{side}{ours}"
+    for side in _SIDES
+    for theirs, ours in (("thigh", "upleg"), ("shin", "leg"))
+}
+"""Another name of a joint -> Mixamo's, both as `plain_name` writes them."""
 _SEGMENT_ENDS = {
     f"{side}_{joint}": f"{side}_{end}"
     for side in _SIDES
@@ -85,6 +97,10 @@ FAMILIES: dict[str, Correspondence] = {
         {joint: Follows(name) for joint, name in _MIXAMO_NAMES.items()},
         {joint: _MIXAMO_NAMES[end] for joint, end in _SEGMENT_ENDS.items()},
     ),
+    "Rokoko": Correspondence(
+        {joint: Follows(name) for joint, name in _ROKOKO_NAMES.items()},
+        {joint: _ROKOKO_NAMES[end] for joint, end in _SEGMENT_ENDS.items()},
+    ),
     # A skeleton with SMPL's names rests in SMPL's T, so its limbs need no turn.
     "SMPL": Correspondence({joint: Follows(joint.replace("_", "")) for joint in SMPL_24.joints}, {}),
 }
@@ -102,7 +118,7 @@ class BvhJoint:
     """One joint of the HIERARCHY section."""
 
     name: str
-    """As `plain_name` writes it; an end site is its parent with "end" behind."""
+    """As `plain_names` writes it; an end site is its parent with "end" behind."""
     parent: int
     """Row of the parent; -1 for the root."""
     offset: tuple[float, float, float]
@@ -113,11 +129,32 @@ class BvhJoint:
 
 def plain_name(name: str) -> str:
     """A joint's name without name space, punctuation and capitals: "mixamorig:LeftUpLeg" is "leftupleg"."""
-    bare = re.split(r"[:|]", name)[-1].removeprefix("mixamorig")
+    bare = re.sub(r"^mixamorig\d*", "", re.split(r"[:|]", name)[-1])
     bare = re.sub(
         r"^([lr])[_. -]", lambda found: _SIDE_OF_LETTER[found[1].lower()], bare, flags=re.IGNORECASE
     )
     return re.sub(r"[^a-z0-9]", "", bare.lower())
+
+
+def plain_names(names: Sequence[str]) -> list[str]:
+    """A skeleton's names, root first, without what stands before all of them: "Model_LeftThigh" is "leftupleg".
+
+    The root may lack the words that the others share: exporters put one of their own above the skeleton.
+    """
+    bare = [re.split(r"[:|]", name)[-1] for name in names]
+    while prefix := _shared_word(bare[1:]):
+        bare = [name.removeprefix(prefix) for name in bare]
+    plain = [plain_name(name) for name in bare]
+    taken = set(plain)
+    renamed = [_ALIASES.get(name, name) for name in plain]
+    return [name if new in taken else new for name, new in zip(plain, renamed, strict=True)]
+
+
+def _shared_word(names: Sequence[str]) -> str:
+    """The first word with the underscore behind it where all names have the same, else nothing."""
+    words = {word + underscore for word, underscore, _ in (name.partition("_") for name in names)}
+    word = words.pop() if len(words) == 1 else ""
+    return word if word.endswith("_") else ""
 
 
 def read_bvh(path: Path) -> Motion:
@@ -139,16 +176,19 @@ def read_bvh_source(path: Path) -> SourceMotion:
     joints = _read_hierarchy(path, hierarchy)
     frame_time, values = _read_frames(path, frames, joints)
     values = _without_exporters_t_pose(joints, values)
+    local, steps = _apply_channels(joints, values)
     parents = tuple(joint.parent for joint in joints)
-    local, offsets, translation = _apply_channels(joints, values)
-    skeleton = SourceSkeleton(tuple(joint.name for joint in joints), parents, offsets)
-    turn, metres = _frame_and_unit(skeleton, str(path))
+    skeleton = SourceSkeleton(tuple(joint.name for joint in joints), parents, steps[0])
+    correspondence = correspondence_of(set(skeleton.joints), str(path))
+    turn, metres = _frame_and_unit(skeleton, correspondence, str(path))
+    world = accumulate_turns(local, parents)
+    pelvis = skeleton.joints.index(correspondence.follows["pelvis"].first)
     return SourceMotion(
         name=path.stem,
-        skeleton=SourceSkeleton(skeleton.joints, parents, offsets @ turn.T * metres),
+        skeleton=replace(skeleton, offsets=skeleton.offsets @ turn.T * metres),
         # A change of frame acts on both sides of a rotation.
-        world_turns=turn @ accumulate_turns(local, parents) @ turn.T,
-        translation=translation @ turn.T * metres,
+        world_turns=turn @ world @ turn.T,
+        translation=_root_positions(pelvis, parents, steps, world) @ turn.T * metres,
         frame_rate=1 / frame_time,
         source=str(path),
     )
@@ -186,13 +226,13 @@ def _without_exporters_t_pose(
     return values
 
 
-def _frame_and_unit(skeleton: SourceSkeleton, source: str) -> tuple[Float[Tensor, "3 3"], float]:
+def _frame_and_unit(
+    skeleton: SourceSkeleton, correspondence: Correspondence, source: str
+) -> tuple[Float[Tensor, "3 3"], float]:
     """Turn from the file's frame to the body frame, and the file's unit in metres, both from the rest pose."""
-    correspondence = correspondence_of(set(skeleton.joints), source)
-    places = skeleton.rest_positions()
-    at = {
-        joint: places[skeleton.joints.index(entry.first)] for joint, entry in correspondence.follows.items()
-    }
+    places = dict(zip(skeleton.joints, skeleton.rest_positions(), strict=True))
+    at = {joint: places[entry.first] for joint, entry in correspondence.follows.items()}
+    _require_lengths(places, correspondence, source)
     up = _nearest_axis(at["head"] - at["pelvis"])
     left = _nearest_axis(at["left_hip"] - at["right_hip"])
     legs = [at[f"{side}_ankle"] - at[f"{side}_hip"] for side in _SIDES]
@@ -205,10 +245,31 @@ def _frame_and_unit(skeleton: SourceSkeleton, source: str) -> tuple[Float[Tensor
     length = float(sum(
         (at[f"{side}_{joint}"] - at[f"{side}_{end}"]).norm() / 2
         for side in _SIDES
-        for joint, end in (("hip", "knee"), ("knee", "ankle"))
+        for joint, end in _LEG
     ))  # fmt: skip
     metres = min(UNITS_IN_METRES, key=lambda unit: abs(math.log(length * unit / ADULT_LEG)))
     return torch.stack([left, up, torch.linalg.cross(left, up)]), metres
+
+
+def _require_lengths(
+    places: dict[str, Float[Tensor, "3"]], correspondence: Correspondence, source: str
+) -> None:
+    """Refuse a rest pose whose legs or limbs have no length, or whose hips have no width.
+
+    Raises:
+        BadInputError: naming the file and the first two joints that stand at one place.
+    """
+    follows = correspondence.follows
+    bones = {f"{side}_{joint}": f"{side}_{end}" for joint, end in _LEG for side in _SIDES}
+    pairs = [(follows[joint].first, follows[end].first) for joint, end in bones.items()]
+    pairs += [(follows[joint].first, end) for joint, end in correspondence.limb_ends.items()]
+    for first, second in [(follows["left_hip"].first, follows["right_hip"].first), *pairs]:
+        if torch.equal(places[first], places[second]):
+            raise BadInputError(
+                f"Motion {source} needs a rest pose whose limbs have a length",
+                f"its offsets put {first} and {second} at one place",
+                "Export it with the offsets of its skeleton.",
+            )
 
 
 def _nearest_axis(vector: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
@@ -220,13 +281,12 @@ def _nearest_axis(vector: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
 
 def _apply_channels(
     joints: list[BvhJoint], values: Float[Tensor, "frames channels"]
-) -> tuple[Float[Tensor, "frames joints 3 3"], Float[Tensor, "joints 3"], Float[Tensor, "frames 3"]]:
-    """Turns relative to the parent, offsets, and positions of the root, in the file's frame and unit.
+) -> tuple[Float[Tensor, "frames joints 3 3"], Float[Tensor, "frames joints 3"]]:
+    """Turns and positions relative to the parent, in the file's frame and unit.
 
-    Where a joint below the root has positions, those of the first frame stand for its offset: bones keep their length.
+    A joint without positions stands at its offset; so does one whose positions are zero throughout.
     """
-    offsets = torch.tensor([joint.offset for joint in joints], dtype=torch.float64)
-    translation = offsets[:1].repeat(len(values), 1)
+    steps = torch.tensor([joint.offset for joint in joints], dtype=torch.float64).repeat(len(values), 1, 1)
     turns = []
     first = 0
     for row, joint in enumerate(joints):
@@ -234,13 +294,41 @@ def _apply_channels(
         first += len(joint.channels)
         turned = [column for column, name in enumerate(joint.channels) if name.endswith("rotation")]
         turns.append(turn_about_axes(own[:, turned].deg2rad(), "".join(joint.channels[c][0] for c in turned)))
-        for column, name in enumerate(joint.channels):
-            if name.endswith("position"):
-                axis = "xyz".index(name[0])
-                offsets[row, axis] = own[0, column]
-                if row == 0:
-                    translation[:, axis] = own[:, column]
-    return torch.stack(turns, 1), offsets, translation
+        moved = [column for column, name in enumerate(joint.channels) if name.endswith("position")]
+        if own[:, moved].any():
+            steps[:, row, ["xyz".index(joint.channels[c][0]) for c in moved]] = own[:, moved]
+    return torch.stack(turns, 1), steps
+
+
+def _root_positions(
+    pelvis: int,
+    parents: Sequence[int],
+    steps: Float[Tensor, "frames joints 3"],
+    world_turns: Float[Tensor, "frames joints 3 3"],
+) -> Float[Tensor, "frames 3"]:
+    """Where the root must stand for the pelvis to be where the file puts it, in the file's frame and unit.
+
+    Bones keep the length of the first frame, so a root above a pelvis with positions of its own is taken along.
+    """
+    kept = steps[:1].clone()
+    kept[:, 0] = 0
+    return _placed(pelvis, parents, steps, world_turns) - _placed(pelvis, parents, kept, world_turns)
+
+
+def _placed(
+    joint: int,
+    parents: Sequence[int],
+    steps: Float[Tensor, "steps joints 3"],
+    world_turns: Float[Tensor, "frames joints 3 3"],
+) -> Float[Tensor, "frames 3"]:
+    """Position of one joint: the steps from the root to it, each turned with its parent; one step may serve all frames."""
+    place = torch.zeros(len(world_turns), 3, dtype=steps.dtype)
+    while joint >= 0:
+        parent = parents[joint]
+        step = steps[:, joint]
+        place = place + (step if parent < 0 else (world_turns[:, parent] @ step[..., None])[..., 0])
+        joint = parent
+    return place
 
 
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
@@ -255,7 +343,7 @@ def _read_hierarchy(path: Path, text: str) -> list[BvhJoint]:
             keyword = words[0].upper() if words else ""
             if keyword in ("ROOT", "JOINT", "END"):
                 parent = open_rows[-1] if open_rows else -1
-                name = plain_name(" ".join(words[1:])) if keyword != "END" else joints[parent].name + "end"
+                name = " ".join(words[1:]) if keyword != "END" else ""
                 open_rows.append(len(joints))
                 joints.append(BvhJoint(name, parent, (0.0, 0.0, 0.0), ()))
             elif keyword == "OFFSET":
@@ -266,6 +354,7 @@ def _read_hierarchy(path: Path, text: str) -> list[BvhJoint]:
                 joints[open_rows[-1]] = replace(joints[open_rows[-1]], channels=_known(channels))
             elif keyword == "}":
                 open_rows.pop()
+        joints = _plainly_named(joints)
     except (ValueError, IndexError) as error:
         raise BadInputError(
             f"Motion {path} has a broken HIERARCHY", str(error), "Fetch the file again."
@@ -278,6 +367,16 @@ def _read_hierarchy(path: Path, text: str) -> list[BvhJoint]:
             "Export one person a file.",
         )
     return joints
+
+
+def _plainly_named(joints: list[BvhJoint]) -> list[BvhJoint]:
+    """The same joints, whose names are still the file's, and those of end sites empty."""
+    plain = iter(plain_names([joint.name for joint in joints if joint.name]))
+    named: list[BvhJoint] = []
+    for joint in joints:
+        name = next(plain) if joint.name else named[joint.parent].name + "end"
+        named.append(replace(joint, name=name))
+    return named
 
 
 def _known(channels: tuple[str, ...]) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ FAULTS: dict[str, str] = {
 
 CHOICES: dict[str, str] = {
     "crowd": "a box round many people is left out",
+    "no keypoints": "a box or an outline without keypoints is left out",
     "marked invalid": "a record that its data set itself marks as unusable is left out",
     "not selected": "a record outside the asked-for part is left out",
     "no box": "somebody whom the data set gives no box is left out by protocols that need one",

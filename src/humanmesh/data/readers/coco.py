@@ -1,13 +1,16 @@
 """COCO person keypoints (Lin et al. 2014), and every file in its form: CrowdPose-like exports, machine-made labels."""
 
-from collections.abc import Hashable, Iterator
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from humanmesh.body.skeletons import COCO_17
+from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, Skeleton
 from humanmesh.data.annotation import Annotation
 from humanmesh.data.readers.checks import DEFAULT_RULES, Checks, ReadReport, ReadRules, photos_in
 from humanmesh.data.readers.tables import read_json
@@ -16,22 +19,44 @@ from humanmesh.errors import BadInputError
 _REMEDY = "Give a COCO keypoint file: JSON with images, annotations and categories."
 _MALFORMED = (TypeError, ValueError, KeyError, AttributeError)
 """What an entry of another form than COCO's raises."""
+_HEAD_AND_NECK = {"head_top": "head_top", "head_bottom": "neck"}
+"""Our names of what PoseTrack has and COCO has not (its `head_bottom` stands where LSP's neck does)."""
+_FEWEST_NAMES = 2
+"""A category that names fewer of our joints is no person's."""
 
 
 @dataclass(frozen=True)
 class _Photo:
     path: Path
     size: tuple[int, int] | None
-    """Width and height as the file states them."""
+    """Width and height as the file states them; None where it does not."""
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The keypoint lists of a category."""
+
+    places: dict[str, int]
+    """Place of each of our joints in the list."""
+    length: int
+    """Keypoints in the list."""
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """What annotations refer to by id."""
+    """What annotations refer to by id, and what holds for all of them."""
 
     photos: dict[Any, _Photo]
-    columns: dict[Any, dict[str, int] | None]
-    """Place of each joint in the keypoint list of a category; None where it is not a person."""
+    columns: dict[Any, _Columns | None]
+    """None where the category is not a person."""
+    third_is_score: bool
+    """Whether the third number of a keypoint is a machine's score instead of COCO's flag (0, 1 or 2)."""
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """COCO's; with neck and head top where any category names one of them, since a file is measured as a whole."""
+        named = {joint for columns in self.columns.values() if columns for joint in columns.places}
+        return COCO_17 if named <= set(COCO_17.joints) else COCOPLUS_19
 
 
 def read_coco(
@@ -42,10 +67,11 @@ def read_coco(
     *,
     source: str = "coco",
 ) -> list[Annotation]:
-    """People of a COCO keypoint file.
+    """People of a COCO keypoint file, on COCO_17; on COCOPLUS_19 where it names head top or neck, as PoseTrack does.
 
-    The weight is 1 for a labelled joint, hidden or not, or its entry in `keypoint_scores` where a machine made the
-    labels. Whole-numbered coordinates name pixels, as in COCO itself, and move to the pixel's centre (+ 0.5);
+    The weight is 1 for a labelled joint, hidden or not, or its score where a machine made the labels: its entry in
+    `keypoint_scores`, or the third number of each keypoint in a file where some of these are fractional.
+    Whole-numbered coordinates name pixels, as in COCO itself, and move to the pixel's centre (+ 0.5);
     fractional ones are taken as they are.
 
     Args:
@@ -58,7 +84,8 @@ def read_coco(
     checks = Checks(source, rules, report)
     photos = _photos_by_id(content["images"], file, folder, checks)
     columns = _columns_by_category(content["categories"], file, checks)
-    people = list(_people(content["annotations"], _Tables(photos, columns), file, checks))
+    tables = _Tables(photos, columns, _third_is_score(content["annotations"]))
+    people = list(_people(content["annotations"], tables, file, checks))
     listed = {photo.path for photo in photos.values()}
     named = {photo.path for entry in content["annotations"] if (photo := _photo_of(entry, photos))}
     checks.unused_photos(sorted((listed | photos_in(folder)) - named), file)
@@ -92,6 +119,8 @@ def _read_content(path: Path) -> dict[str, Any]:
 
 def _photos_by_id(images: list[Any], file: Path, folder: Path, checks: Checks) -> dict[Any, _Photo]:
     photos: dict[Any, _Photo] = {}
+    named = {image["file_name"] for image in images if _is_image(image)}
+    bare = Counter(_slashed(name).name for name in named)
     for row, image in enumerate(images):
         if not _is_image(image):
             checks.fault("unreadable record", file, f"image row {row}", "no id or no file_name")
@@ -99,9 +128,27 @@ def _photos_by_id(images: list[Any], file: Path, folder: Path, checks: Checks) -
             found = f"{image['file_name']} is the second of it"
             checks.fault("duplicate id", file, f"image {image['id']}", found)
         else:
-            size = (image.get("width"), image.get("height"))
-            photos[image["id"]] = _Photo(folder / image["file_name"], None if None in size else size)
+            name = _slashed(image["file_name"])
+            places = [folder / name, file.parent / name, file.parent.parent / name]
+            if bare[name.name] == 1:
+                places.append(folder / name.name)
+            path = next((place for place in places if place.is_file()), places[0])
+            photos[image["id"]] = _Photo(path, _stated_size(image))
     return photos
+
+
+def _slashed(name: str) -> Path:
+    """A photo's name, which may have folders before it, from whatever system wrote it."""
+    return Path(name.replace("\\", "/"))
+
+
+def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height; None where they are not told, which some tools write as 0."""
+    try:
+        width, height = int(image["width"]), int(image["height"])
+    except (*_MALFORMED, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _is_image(image: Any) -> bool:
@@ -118,9 +165,7 @@ def _photo_of(entry: Any, photos: dict[Any, _Photo]) -> _Photo | None:
     return photos.get(name) if isinstance(name, Hashable) else None
 
 
-def _columns_by_category(
-    categories: list[Any], file: Path, checks: Checks
-) -> dict[Any, dict[str, int] | None]:
+def _columns_by_category(categories: list[Any], file: Path, checks: Checks) -> dict[Any, _Columns | None]:
     try:
         return {category["id"]: _columns(category, file, checks) for category in categories}
     except _MALFORMED as error:
@@ -128,17 +173,39 @@ def _columns_by_category(
         raise BadInputError(f"{file} should be a COCO keypoint file", found, _REMEDY) from error
 
 
-def _columns(category: Any, file: Path, checks: Checks) -> dict[str, int] | None:
-    if category.get("name", "person") != "person":
-        return None
+def _columns(category: Any, file: Path, checks: Checks) -> _Columns | None:
+    """None where neither name nor keypoints are a person's: annotation tools call people "default", "pose", ..."""
     names = category.get("keypoints") or COCO_17.joints
-    unknown = [name for name in names if name not in COCO_17.index]
-    if len(names) - len(unknown) < 2:
+    places = _places(names)
+    is_named = str(category.get("name", "person")).casefold() == "person"
+    if not is_named and (len(places) < _FEWEST_NAMES or not category.get("keypoints")):
+        return None
+    if len(places) < _FEWEST_NAMES:
         remedy = f"Rename them to {', '.join(COCO_17.joints)}."
         raise BadInputError(f"{file} should name COCO's joints", ", ".join(map(str, names)), remedy)
-    for name in unknown:
-        checks.fault("unknown joint name", file, f"category {category['id']}", f"{name} is none of COCO's")
-    return {name: place for place, name in enumerate(names)}
+    for place, name in enumerate(names):
+        if place not in places.values():
+            found = f"{name} is none of COCO's"
+            checks.fault("unknown joint name", file, f"category {category['id']}", found)
+    return _Columns(places, len(names))
+
+
+def _places(names: Sequence[Any]) -> dict[str, int]:
+    """Place of each of our joints. A `neck` without a `head_top` is OpenPose's, the middle of the shoulders: not ours."""
+    ours = {joint: joint for joint in COCO_17.joints} | _HEAD_AND_NECK
+    if "head_top" in names:
+        ours["neck"] = "neck"
+    return {ours[name]: place for place, name in enumerate(names) if name in ours}
+
+
+def _third_is_score(entries: list[Any]) -> bool:
+    numbers = [
+        entry.get("keypoints")
+        for entry in entries
+        if isinstance(entry, dict) and not entry.get("keypoint_scores")
+    ]
+    thirds = (third for some in numbers if isinstance(some, list) for third in some[2::3])
+    return any(isinstance(third, float) and math.isfinite(third) and third % 1 > 0 for third in thirds)
 
 
 def _people(entries: list[Any], tables: _Tables, file: Path, checks: Checks) -> Iterator[Annotation]:
@@ -163,34 +230,43 @@ def _person(
     numbers = len(entry.get("keypoints") or ())
     scores = len(entry.get("keypoint_scores") or ())
     photo = _photo_of(entry, tables.photos)
-    if columns is None:
-        checks.fault("unknown category", file, record, f"category {entry.get('category_id')} is no person")
+    if not numbers:
+        checks.fault("no keypoints", file, record, "a box or an outline alone")
+    elif columns is None:
+        found = f"category {entry.get('category_id')} is neither called person nor names two of COCO's joints"
+        checks.fault("unknown category", file, record, found)
     elif entry.get("iscrowd"):
         checks.fault("crowd", file, record, "iscrowd = 1")
-    elif numbers != 3 * len(columns) or scores not in {0, len(columns)}:
-        found = f"{numbers} numbers and {scores} scores, {3 * len(columns)} and {len(columns)} wanted"
+    elif numbers != 3 * columns.length or scores not in {0, columns.length}:
+        found = f"{numbers} numbers and {scores} scores, {3 * columns.length} and {columns.length} wanted"
         checks.fault("wrong number of keypoints", file, record, found)
     elif photo is None:
         checks.fault("annotation without its photo", file, record, f"no image has id {entry.get('image_id')}")
     else:
-        points, weights = _keypoints(entry, columns)
+        points, weights = _keypoints(entry, columns, tables)
         return Annotation(
-            photo.path, COCO_17, points, weights, _box(entry), source=checks.source, record=record
+            photo.path, tables.skeleton, points, weights, _box(entry), source=checks.source, record=record
         )
     return None
 
 
-def _keypoints(entry: dict[str, Any], columns: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(17, 2) and (17,)."""
+def _keypoints(entry: dict[str, Any], columns: _Columns, tables: _Tables) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 2) and (K,), in the order of the file's skeleton."""
     table = np.asarray(entry["keypoints"], np.float64).reshape(-1, 3)
-    weights = (table[:, 2] > 0) * np.asarray(entry.get("keypoint_scores") or np.ones(len(table)), np.float64)
+    weights = _weights(table[:, 2], entry.get("keypoint_scores"), tables)
     visible = table[(weights > 0) & np.isfinite(table).all(1), :2]
     points = table[:, :2] + (0.5 if (visible == np.round(visible)).all() else 0.0)
-    known = [(row, columns[joint]) for row, joint in enumerate(COCO_17.joints) if joint in columns]
-    rows, places = [row for row, _ in known], [place for _, place in known]
-    keypoints_2d, weights_2d = np.zeros((len(COCO_17), 2), np.float32), np.zeros(len(COCO_17), np.float32)
+    skeleton = tables.skeleton
+    rows, places = [skeleton.index[joint] for joint in columns.places], list(columns.places.values())
+    keypoints_2d, weights_2d = np.zeros((len(skeleton), 2), np.float32), np.zeros(len(skeleton), np.float32)
     keypoints_2d[rows], weights_2d[rows] = points[places], weights[places]
     return keypoints_2d, weights_2d
+
+
+def _weights(thirds: np.ndarray, scores: Any, tables: _Tables) -> np.ndarray:
+    if scores:
+        return (thirds > 0) * np.asarray(scores, np.float64)
+    return thirds.clip(0, 1) if tables.third_is_score else (thirds > 0).astype(np.float64)
 
 
 def _box(entry: dict[str, Any]) -> np.ndarray | None:

@@ -25,7 +25,7 @@ def read_json(path: Path, remedy: str) -> Any:
     """
     need_file("JSON file", path, remedy)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # with or without a byte-order mark
     except ValueError as error:
         raise BadInputError(f"{path} should be JSON", str(error), remedy) from error
 
