@@ -238,7 +238,7 @@ def test_own_photos_are_named_and_have_no_published_figures_beside_them(
     guess = write_predictions(
         tmp_path / "theirs.npz", keypoints_2d=np.stack([points(COCO)] * 3), keypoint_set="coco17"
     )
-    words = ["evaluate", "--protocol", "coco-pck", "--data", str(file), "--predictions", str(guess)]
+    words = ["evaluate", "--protocol", "coco-pck-hmr2", "--data", str(file), "--predictions", str(guess)]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert ("HMR 2.0b" in said) is has_published
