@@ -180,8 +180,8 @@ def skeleton_by_name(name: str) -> Skeleton:
 
 
 SIX_PARTS: tuple[str, ...] = ("head", "torso", "left_arm", "right_arm", "left_leg", "right_leg")
-"""The parts of the LSP segmentation benchmark, whose torso has the neck (Lassner et al. 2017, their code: and the caps of the shoulders,
-which SMPL's parts do not tell from the upper arms); class 0 of a label image is the background."""
+"""The parts of the LSP segmentation benchmark; class 0 of a label image is the background. The torso has the neck, as in UPi-S1h (Lassner
+et al. 2017); there it has the caps of the shoulders, too, which SMPL's parts do not tell from the upper arms."""
 
 _SIX_PART_OF_JOINT = {
     "head": ("head",),

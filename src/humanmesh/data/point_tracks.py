@@ -21,7 +21,7 @@ PosedJoints = Callable[
     [Float[Tensor, "frames 24 3 3"], Float[Tensor, "frames 10"]], Float[Tensor, "frames 24 3"]
 ]
 """SMPL's joints (metres) of a body in poses and shapes."""
-SMPL_NAME = "smpl"
+_SMPL_NAME = "smpl"
 """`BodyModelData.name` of the body on which motion capture's shapes mean what they say."""
 _DEFAULT_FRAME_RATE = 30.0
 _NAMES = ("joints_3d", "keypoint_set", "confidences", "frame_rate")
@@ -98,7 +98,7 @@ def read_point_tracks(
             f"a {path.suffix or 'nameless'} file",
             "Give .json, .npz, .bvh, .amc or .txt.",
         )
-    if body_name != SMPL_NAME:  # each body has shape components of its own
+    if body_name != _SMPL_NAME:  # each body has shape components of its own
         motions = [replace(motion, shape=None) for motion in motions]
     return [_track_of_motion(motion, posed_joints) for motion in motions]
 

@@ -92,9 +92,9 @@ class Protocol:
     thresholds: tuple[float, ...] = ()
     """Of 2D PCK."""
     size: Size = "keypoints box"
-    """Unit of 2D errors, ..."""
+    """Unit of 2D errors, but for the factor."""
     size_factor: float = 1.0
-    """... times this."""
+    """2D errors are measured in units of so many times `size`."""
     minimum_weight: float = 0.0
     """A 2D joint counts if its weight (a machine's score) is larger."""
     sequence: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ def photo_stems(result: str) -> list[str]:
 
 
 def files_of_more(folder: Path, name: str, people: int) -> list[Path]:
-    """Files there that an earlier run wrote of the people of NAME beyond so many."""
+    """Result files in the folder of further people of NAME than were found now: an earlier run found more."""
     numbered = re.compile(re.escape(name) + r"\.([1-9]\d*)\.\w+")
     files = [(numbered.fullmatch(path.name), path) for path in folder.iterdir()]
     return sorted(path for match, path in files if match and int(match[1]) > max(people, 1))

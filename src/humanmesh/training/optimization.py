@@ -1,4 +1,4 @@
-"""What is trained how fast: optimisers, frozen blocks, the moving average and the step size over a run."""
+"""Optimisers, frozen blocks, the moving average, and the step size over a run."""
 
 import math
 from dataclasses import dataclass
