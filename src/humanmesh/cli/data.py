@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from humanmesh.data.dataset import Sample
     from humanmesh.data.readers import ReadReport
     from humanmesh.data.shards import ShardSource
+    from humanmesh.network.recovery import Recovery
 
 _Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -122,21 +123,47 @@ class Show:
     """Print the result as JSON."""
 
 
+@dataclass(frozen=True)
+class Label:
+    """Give packed people 3D labels, in place: the bodies that a network finds for their keypoints, as far as these agree.
+
+    People whose 3D is known keep it, and hold-outs stay as they are. A data set's new shards replace the old ones when the last person is written.
+    """
+
+    shards: Annotated[Path, tyro.conf.Positional]
+    """Folder of shards."""
+    name: str | None = None
+    """Label one data set only; all but the hold-outs where None."""
+    weights: str = "default"
+    """A checkpoint, or the name of a bundled one: "default" or "open"."""
+    device: str | None = None
+    """Device as PyTorch names it; a CUDA device where there is one, else the CPU, where None."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
 Arguments = (
     Annotated[Pack, tyro.conf.subcommand("pack")]
     | Annotated[Motion, tyro.conf.subcommand("motion")]
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
+    | Annotated[Label, tyro.conf.subcommand("label")]
     | Annotated[Show, tyro.conf.subcommand("show")]
 )
 
 
-def run(arguments: "Pack | Motion | Synthesize | Show") -> int:
+def run(arguments: "Pack | Motion | Synthesize | Label | Show") -> int:
     """Do it, and say what came of it.
 
     Raises:
         HumanMeshError: where the input cannot be used.
     """
-    does: dict[type, Any] = {Pack: _pack, Motion: _motion, Synthesize: _synthesize, Show: _show}
+    does: dict[type, Any] = {
+        Pack: _pack,
+        Motion: _motion,
+        Synthesize: _synthesize,
+        Label: _label,
+        Show: _show,
+    }
     result, lines = does[type(arguments)](arguments)
     print(json.dumps(result, indent=1) if arguments.json else "\n".join(lines))
     return 0
@@ -266,10 +293,53 @@ def _synthetic_shards(job: Any, name: str, bar: PatientBar) -> tuple[dict[str, A
     return {"people": {name: count}}, [_written(name, count, job.out)]
 
 
-def _counted(samples: "Iterator[Sample]", bar: PatientBar, total: int) -> "Iterator[Sample]":
-    for done, sample in enumerate(samples, 1):
+def _counted(samples: "Iterator[Sample]", bar: PatientBar, total: int, before: int = 0) -> "Iterator[Sample]":
+    for done, sample in enumerate(samples, before + 1):
         yield sample
         bar(done, total)
+
+
+def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
+    from humanmesh.data.shards import HELD_OUT, write_shards
+    from humanmesh.training.labelling import LabelReport, with_fitted_labels
+
+    if arguments.shards.is_file():
+        raise BadInputError(
+            f"{arguments.shards}", "a file", "Give the folder that `humanmesh data pack` wrote."
+        )
+    found = _sources(arguments.shards, arguments.name)
+    sources = [source for source in found if not source.name.endswith(HELD_OUT)]
+    if not sources:
+        raise BadInputError(
+            f"Folder {arguments.shards}", "hold-outs alone", "They stay as they are; pack people to train on."
+        )
+    network, crop_size = _labelling_network(arguments)
+    total = sum(len(source) for source in sources)
+    reports: dict[str, LabelReport] = {}
+    with PatientBar("people") as bar:
+        for source in sources:
+            before = sum(report.people for report in reports.values())
+            report = reports[source.name] = LabelReport()
+            people = with_fitted_labels(source, network, crop_size, report)
+            write_shards(_counted(people, bar, total, before), arguments.shards, source.name)
+    lines = [
+        f"{name}: {report.labelled:,} of {report.people:,} people got 3D labels; that of {report.known:,} was known"
+        for name, report in reports.items()
+    ]
+    return {"people": {name: vars(report) for name, report in reports.items()}}, lines
+
+
+def _labelling_network(arguments: Label) -> "tuple[Recovery, int]":
+    from humanmesh.files.assets import weights_path
+    from humanmesh.files.body_models import load_body_data
+    from humanmesh.files.checkpoints import load_checkpoint, load_recovery
+    from humanmesh.inference import usable_device
+
+    path = weights_path(arguments.weights)
+    network = load_recovery(path, load_body_data("anny"))
+    if not network.regressor.needs_pyramid:
+        raise BadInputError(f"Weights {path}", "no heat maps", "Use weights of `--preset modern`.")
+    return network.to(usable_device(arguments.device)), load_checkpoint(path).config.crop_size
 
 
 def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:
@@ -282,7 +352,7 @@ def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:
         raise BadInputError("--count or --columns", "a number below 1", "Give at least 1 of each.")
     records: dict[str, list[str]] = {}
     pictures: list[Tensor] = []
-    for source in _sources(arguments):
+    for source in _sources(arguments.shards, arguments.name):
         rows = range(0, len(source), -(-len(source) // arguments.count))
         samples = [source[row] for row in rows]
         pictures += [_drawn(sample) for sample in samples]
@@ -292,25 +362,18 @@ def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:
     return {"picture": str(arguments.out), "records": records}, [*lines, f"wrote {arguments.out}"]
 
 
-def _sources(arguments: Show) -> "list[ShardSource]":
+def _sources(shards: Path, name: str | None) -> "list[ShardSource]":
     from humanmesh.data.shards import ShardSource, data_sets_in
     from humanmesh.errors import UnknownNameError
 
-    if not arguments.shards.exists():
-        raise MissingAssetError("shards", arguments.shards, "Write them with `humanmesh data pack`.")
-    found = (
-        data_sets_in(arguments.shards)
-        if arguments.shards.is_dir()
-        else {arguments.shards.stem: [arguments.shards]}
-    )
-    if arguments.name is not None and arguments.name not in found:
-        raise UnknownNameError("data set", arguments.name, list(found))
+    if not shards.exists():
+        raise MissingAssetError("shards", shards, "Write them with `humanmesh data pack`.")
+    found = data_sets_in(shards) if shards.is_dir() else {shards.stem: [shards]}
+    if name is not None and name not in found:
+        raise UnknownNameError("data set", name, list(found))
     if not found:
-        raise BadInputError(
-            f"Folder {arguments.shards}", "no tar in it", "Write shards with `humanmesh data pack`."
-        )
-    names = [arguments.name] if arguments.name is not None else list(found)
-    return [ShardSource(name, found[name]) for name in names]
+        raise BadInputError(f"Folder {shards}", "no tar in it", "Write shards with `humanmesh data pack`.")
+    return [ShardSource(key, paths) for key, paths in found.items() if name in (None, key)]
 
 
 def _drawn(sample: "Sample") -> "Tensor":

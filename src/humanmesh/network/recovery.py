@@ -1,6 +1,6 @@
 """The whole network: crop -> encoder -> regressor -> body -> camera."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import torch
@@ -21,6 +21,7 @@ from humanmesh.network.regressor import (
     HmrRegressor,
     ModernRegressor,
     State,
+    drawn_heatmaps,
     read_heatmaps,
     read_near,
 )
@@ -133,10 +134,39 @@ class Recovery(nn.Module):
 
         `lens` tells of the photos' cameras; without it all crops have the network's own.
         """
-        encoded, seen = self.see(crops)
+        return self._recovered(*self.see(crops), lens)
+
+    def told(
+        self,
+        crops: Float[Tensor, "batch 3 height width"],
+        keypoints: Float[Tensor, "batch 19 2"],
+        weights: Float[Tensor, "batch 19"],
+        lens: CropLens | None = None,
+    ) -> RecoveryOutput:
+        """Estimates for people whose keypoints are known: rounds and refinement read these, and not the crop's heat maps.
+
+        Args:
+            crops: as in `forward`.
+            keypoints: `KEYPOINTS` in crop coordinates.
+            weights: in [0, 1], how far each is trusted; 0 leaves it to its heat map.
+            lens: as in `forward`.
+
+        Raises:
+            ValueError: for a network without heat maps.
+        """
+        encoded, _ = self.see(crops)
+        if encoded.heatmaps is None:
+            raise ValueError("a network without heat maps cannot be told keypoints")
+        heatmaps = drawn_heatmaps(encoded.heatmaps, keypoints, weights)
+        seen = read_heatmaps(heatmaps, encoded.depth_maps)
+        return self._recovered(replace(encoded, heatmaps=heatmaps), seen, lens)
+
+    def _recovered(
+        self, encoded: EncoderOutput, seen: HeatmapKeypoints | None, lens: CropLens | None
+    ) -> RecoveryOutput:
         rounds = self.regressor(encoded, seen, partial(self.interpret, lens=lens))
         if self.refinements and not self.training:
-            with torch.autocast(crops.device.type, enabled=False):
+            with torch.autocast(encoded.pooled.device.type, enabled=False):
                 rounds = (*rounds, self._refined(rounds[-1], encoded, seen))
         return RecoveryOutput(rounds, encoded, seen)
 

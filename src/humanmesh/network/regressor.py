@@ -27,6 +27,10 @@ HEATMAP_SHARPNESS = 3.0
 
 NEARNESS = 0.2
 """Standard deviation, crop half-widths, of where a keypoint may be about where the body has it; .15 to .3 do as well."""
+_DRAWN_DEVIATION = 1.0
+"""Cells: the standard deviation of the softmax over a map that is drawn."""
+_SUREST = 0.99
+"""The confidence of a drawn map whose keypoint is trusted wholly."""
 _OFFSET_GAIN = 8.0
 """Brings offsets to heat-map keypoints, typically an eighth of a crop half, to the size of the other inputs."""
 
@@ -169,6 +173,28 @@ def read_near(
     share = _softmax(heatmaps.float(), near_x[..., None, :] + near_y[..., None])
     with torch.autocast(heatmaps.device.type, enabled=False):
         return replace(seen, positions=torch.stack([share.sum(-2) @ x, share.sum(-1) @ y], -1))
+
+
+def drawn_heatmaps(
+    heatmaps: Float[Tensor, "batch 19 height width"],
+    keypoints: Float[Tensor, "batch 19 2"],
+    weights: Float[Tensor, "batch 19"],
+) -> Float[Tensor, "batch 19 height width"]:
+    """The maps' logits with those of known keypoints drawn anew: their softmax is a Gaussian there, their confidence the weight.
+
+    Args:
+        heatmaps: logits; kept where a weight is 0 or the keypoint lies outside the crop.
+        keypoints: crop coordinates.
+        weights: in [0, 1].
+    """
+    height, width = heatmaps.shape[-2:]
+    x, y = _cell_centers(width, heatmaps.device), _cell_centers(height, heatmaps.device)
+    from_x, from_y = (x - keypoints[..., :1]).square(), (y - keypoints[..., 1:]).square()
+    squares = from_x[..., None, :] + from_y[..., None]
+    scale = 2 * HEATMAP_SHARPNESS * (_DRAWN_DEVIATION * 2 / width) ** 2
+    peaks = torch.logit(weights.clamp(1 - _SUREST, 1) * _SUREST)
+    is_known = (weights > 0) & (keypoints.abs() < 1).all(-1)
+    return torch.where(is_known[..., None, None], peaks[..., None, None] - squares / scale, heatmaps.float())
 
 
 def _softmax(
