@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 import made_people
 from humanmesh.body.model import BodyModel
-from humanmesh.body.skeletons import SKELETONS, SMPL_24
+from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, SKELETONS, SMPL_24
 from humanmesh.errors import BadInputError, HumanMeshError, MissingAssetError, UnknownNameError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.detectors import FoundBoxes
@@ -20,7 +21,7 @@ from humanmesh.inference import CONFIRMED_SCORE, FURTHER_SCORE, POSSIBLE_SCORE, 
 from humanmesh.network import recovery
 from humanmesh.network.finder import FoundPerson, PersonFinder
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
-from humanmesh.person import upright
+from humanmesh.person import Person, upright
 
 BOXES = [[20.0, 10.0, 90.0, 110.0], [60.0, 30.0, 150.0, 118.0]]
 
@@ -65,6 +66,69 @@ def weak_keypoints(person) -> np.ndarray:
     points = person.keypoints_3d("cocoplus19") - person.translation
     crop = weak.scale * (points[:, :2] + np.float32(weak.translation))
     return apply(torch.from_numpy(weak.photo_from_crop[None]), torch.from_numpy(crop[None]))[0].numpy()
+
+
+STREET = Path(__file__).parents[1] / "docs/pictures/photo.jpg"
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Recoverer:
+    return load(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def walker(bundled) -> Person:
+    """The person of the README's photo."""
+    return bundled.recover(STREET)[0]
+
+
+def test_who_is_told_stands_where_the_keypoints_are(bundled, walker):
+    known = walker.keypoints_2d("cocoplus19").copy()
+    wrist = COCOPLUS_19.index["left_wrist"]
+    known[wrist] += (15, -20)  # photo pixels; the person is 440 high
+    first, second = bundled.recover_keypoints(
+        STREET, np.stack([known, known + np.float32([3, 0])]), "cocoplus19"
+    )
+    distances = np.linalg.norm(first.keypoints_2d("cocoplus19") - known, axis=1)
+    assert distances.max() < 10
+    assert distances.mean() < 4
+    shift = (second.keypoints_2d("cocoplus19") - first.keypoints_2d("cocoplus19")).mean(0)
+    np.testing.assert_allclose(shift, (3, 0), atol=2)
+    assert first.camera == walker.camera
+    assert first.score > 0.95
+
+
+def test_keypoints_of_the_faces_joints_may_be_missing_and_a_wild_one_is_not_believed(bundled, walker):
+    known = np.c_[walker.keypoints_2d("coco17"), np.ones(17)]
+    known[:5] = np.nan, np.nan, 0
+    (person,) = bundled.recover_keypoints(STREET, known[None])
+    gap = np.linalg.norm(person.joints - walker.joints, axis=1)
+    assert gap.mean() < 0.1
+    wild = known.copy()
+    wild[COCO_17.index["right_ankle"], :2] = 180, 60  # beside the head
+    (unmoved,) = bundled.recover_keypoints(STREET, wild[None])
+    assert np.linalg.norm(unmoved.joints - walker.joints, axis=1).mean() < 0.1
+
+
+def test_nobody_told_is_nobody(bundled):
+    assert bundled.recover_keypoints(STREET, np.zeros((0, 17, 3))) == []
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "names", "reason"),
+    [
+        (np.ones((1, 19, 3)), "coco17", r"\(people, 17, 2 or 3\)"),
+        (np.ones((1, 17, 4)), "coco17", r"\(people, 17, 2 or 3\)"),
+        (np.ones((1, 17, 3)), "coco18", "coco18"),
+        (np.full((1, 17, 2), np.nan), "coco17", "not a number"),
+        (np.zeros((1, 17, 3)), "coco17", "all confidences are zero"),
+        (np.full((1, 17, 3), 95.0), "coco17", "confidence"),
+        (np.ones((1, 17, 3)), "coco17", "one place"),
+    ],
+)
+def test_keypoints_that_say_nothing_are_refused(bundled, keypoints, names, reason):
+    with pytest.raises(HumanMeshError, match=reason):
+        bundled.recover_keypoints(STREET, keypoints, names)
 
 
 def test_from_far_away_both_cameras_see_the_same(model, photo):
@@ -365,6 +429,8 @@ def test_paper_network_without_heat_maps_takes_its_score_from_the_finder(model, 
     assert 0 <= person.score < 0.3
     person = Recoverer(plain, model.body, None, crop_size=192).recover(photo, BOXES)[0]
     assert np.isnan(person.score)
+    with pytest.raises(BadInputError, match="without heat maps"):
+        Recoverer(plain, model.body, None, crop_size=192).recover_keypoints(photo, np.ones((1, 17, 3)))
 
 
 def test_weights_gone_bad_are_refused(photo, model):

@@ -26,7 +26,7 @@ from humanmesh.fitting.smplify import BATCH, Fit, fit, fit_from, fit_outline, fi
 from humanmesh.fitting.solver import joined, taken
 from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length
 from humanmesh.geometry.rotations import matrix_to_axis_angle
-from humanmesh.inference import KEYPOINTS_OF_BODY, Recoverer, load
+from humanmesh.inference import Recoverer, load
 
 SIDE = 224
 """Pixels of the pictures."""
@@ -77,13 +77,16 @@ def main() -> None:
     noise = arguments.noise * size * torch.randn(people.keypoints.positions.shape, generator=chance)
     print(f"{len(people.rows)} people, {torch.get_num_threads()} threads")
     print(HEADER)
-    start = network_start(people, recoverer)
+
+    def from_network(known: Keypoints2D) -> Fit:
+        return fit_from(people.body, known, network_start(people, known, recoverer))
+
     exact, noisy = people.keypoints, moved(people, noise)
-    report("network", people, lambda known: Fit(start, torch.full((len(start.pose),), torch.nan)), exact)
+    report("network", people, lambda known: unjudged(network_start(people, known, recoverer)), exact)
     mean = report("fit from the mean pose", people, lambda known: fit(people.body, known), exact)
-    refined = report("fit from the network", people, lambda known: fit_from(people.body, known, start), exact)
+    refined = report("fit from the network", people, from_network, exact)
     report("fit with the mask", people, with_mask(people, recoverer, refined.state), exact)
-    rough = report("fit to noisy keypoints", people, lambda known: fit_from(people.body, known, start), noisy)
+    rough = report("fit to noisy keypoints", people, from_network, noisy)
     wild = noise.clone()
     wild[
         torch.arange(len(wild))[:, None], torch.rand(wild.shape[:2], generator=chance).argsort(1)[:, :WILD]
@@ -91,7 +94,7 @@ def main() -> None:
     outliers = report(
         "the same, two of them wild",
         people,
-        lambda known: fit_from(people.body, known, start),
+        from_network,
         moved(people, wild),
     )
     lost = report(
@@ -104,9 +107,7 @@ def main() -> None:
         exact.camera,
     )
     nonsense = report("shuffled, from the mean pose", people, lambda known: fit(people.body, known), shuffled)
-    astray = report(
-        "shuffled, from the network", people, lambda known: fit_from(people.body, known, start), shuffled
-    )
+    astray = report("shuffled, from the network", people, from_network, shuffled)
     print_failures(
         {
             "exact, mean pose": mean,
@@ -119,6 +120,11 @@ def main() -> None:
     )
     print_points(people)
     print_times(people)
+
+
+def unjudged(state: BodyState) -> Fit:
+    """A state as the result of a fit that has no misfit."""
+    return Fit(state, torch.full((len(state.pose),), torch.nan))
 
 
 def chosen_people(arrays: dict[str, Tensor], recoverer: Recoverer, count: int, first: int) -> People:
@@ -140,18 +146,14 @@ def moved(people: People, noise: Float[Tensor, "people keypoints 2"]) -> Keypoin
     return seen_keypoints(known.positions + noise, known.confidences, known.camera)
 
 
-def network_start(people: People, recoverer: Recoverer) -> BodyState:
-    """What the network sees in each picture, given a box round the keypoints."""
+def network_start(people: People, known: Keypoints2D, recoverer: Recoverer) -> BodyState:
+    """What the network, told the keypoints, sees in each picture."""
     photos = list(people.chosen("images").float() / 255)
-    boxes = []
-    for positions, trust in zip(people.keypoints.positions, people.keypoints.confidences, strict=True):
-        seen = positions[trust > 0]
-        middle, half = (
-            (seen.amax(0) + seen.amin(0)) / 2,
-            (seen.amax(0) - seen.amin(0)) / 2 / KEYPOINTS_OF_BODY,
-        )
-        boxes.append([[*(middle - half).tolist(), *(middle + half).tolist()]])
-    found = [person for some in recoverer.recover_pixels(photos, boxes) for person in some]
+    told = torch.cat([known.positions, known.confidences[..., None]], 2).numpy()
+    found = [
+        recoverer.recover_keypoints_in(photo, told[row : row + 1], COCOPLUS_19.name)[0]
+        for row, photo in enumerate(photos)
+    ]
     rotations = torch.stack([torch.from_numpy(person.rotations) for person in found])
     return BodyState(
         rotations[:, 0],

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.body.model import BodyModel
+from humanmesh.body.skeletons import Skeleton, skeleton_by_name
+from humanmesh.data.annotation import Annotation, to_skeleton
 from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 from humanmesh.files.assets import DEFAULT_WEIGHTS, finder_path, weights_path
 from humanmesh.files.body_models import load_body_data
@@ -36,6 +38,7 @@ from humanmesh.geometry.cameras import (
 )
 from humanmesh.geometry.placement import translation_of_best_fit
 from humanmesh.geometry.rotations import matrix_to_axis_angle
+from humanmesh.network.encoder import KEYPOINTS
 from humanmesh.network.finder import PersonFinder
 from humanmesh.network.precision import PRECISIONS, has_fast_bfloat16, round_weights
 from humanmesh.network.recovery import Recovery, RecoveryOutput
@@ -67,6 +70,9 @@ CONFIRMED_SCORE = 0.3
 (`tools/measure_people.py`)."""
 FURTHER_SCORE = 0.38
 """The same for all others: a photo mostly shows somebody, and in its parts much that looks a little like people."""
+BELIEVED = 0.5
+"""Crop half-widths from the heat map's own place within which a given keypoint is believed: others are mostly another person's, or
+another limb's (`tools/measure_fit.py`)."""
 SMALLEST_SCALE = 0.05
 """Crop half-widths per metre: a smaller answer is raised to it, which keeps people nearer than infinity."""
 TRUSTED_DEPTH_RATIO = 1.5
@@ -102,6 +108,8 @@ class _Crops:
     photos: tuple[int, ...]
     """Number of each crop's photo."""
     crop_from_photo: Float[Tensor, "crops 3 3"]
+    told: Float[Tensor, "crops 19 3"] | None = None
+    """`KEYPOINTS` that are known: photo pixels and confidences; None where the network finds them itself."""
 
     @property
     def photo_from_crop(self) -> Float[Tensor, "crops 3 3"]:
@@ -190,6 +198,60 @@ class Recoverer:
             given = [camera or tag for camera, tag in zip(given, tagged, strict=True)]
         return self.recover_pixels(pixels, boxes, focal_length, cameras=given, most=most)
 
+    def recover_keypoints(
+        self,
+        photo: Photo,
+        keypoints: Float[np.ndarray, "people keypoints axes"],
+        keypoint_set: str = "coco17",
+        focal_length: float | None = None,
+        *,
+        camera: PhotoCamera | None = None,
+    ) -> list[Person]:
+        """People whose keypoints are known, as from a better detector: one Person each, in their order.
+
+        The network is told the keypoints and sees the rest: depth, shape and joints that are not known. `refine` brings a person
+        nearer to the keypoints. A keypoint that is far from where the network sees it is not believed.
+
+        Args:
+            photo: as in `recover`, and so are `focal_length` and `camera`.
+            keypoints: x, y in photo pixels, with a confidence from 0 to 1 where there is one; 0 where a keypoint is not known.
+            keypoint_set: its name (`body.skeletons`).
+            focal_length: pixels.
+            camera: the photo's camera.
+
+        Raises:
+            HumanMeshError: where photo, keypoints or camera cannot be used, or the network has no heat maps.
+        """
+        pixels = pixels_of(photo)
+        if focal_length is None and camera is None:
+            camera = tagged_camera(photo, pixels.shape[2], pixels.shape[1])
+        return self.recover_keypoints_in(pixels, keypoints, keypoint_set, focal_length, camera=camera)
+
+    @torch.no_grad()
+    def recover_keypoints_in(
+        self,
+        pixels: Float[Tensor, "3 height width"],
+        keypoints: Float[np.ndarray, "people keypoints axes"],
+        keypoint_set: str = "coco17",
+        focal_length: float | None = None,
+        *,
+        camera: PhotoCamera | None = None,
+    ) -> list[Person]:
+        """The same for pixels as `files.images.read_photo` gives them: RGB in [0, 1].
+
+        Raises:
+            HumanMeshError: where keypoints or camera cannot be used, or the network has no heat maps.
+        """
+        if not self.has_heatmaps:
+            raise BadInputError("Weights", "a network without heat maps", "Use recover() with boxes.")
+        view = _View(pixels, _camera(pixels, focal_length, camera), (focal_length or camera) is not None)
+        told = _told_keypoints(keypoints, skeleton_by_name(keypoint_set), view)
+        if not len(told):
+            return []
+        crop_from_photo = _crops_round(told[..., :2], crops.KEYPOINTS_MARGIN, told[..., 2])
+        seen = _Crops((0,) * len(told), crop_from_photo, told)
+        return self._people([view], seen, self._ask([view], seen), None)
+
     def refine(
         self, person: Person, keypoints: Float[np.ndarray, "keypoints axes"], keypoint_set: str = "coco17"
     ) -> Person:
@@ -245,7 +307,7 @@ class Recoverer:
         all_boxes = torch.stack([box for _, box in rows])
         seen = _crops_in_boxes([number for number, _ in rows], all_boxes)
         scores = None
-        if not self._has_heatmaps and self.finder is not None:
+        if not self.has_heatmaps and self.finder is not None:
             scores = self.finder.scores_of([views[number].photo for number, _ in rows], all_boxes)
         built = self._people(views, seen, self._ask(views, seen), scores)
         for (number, box), person in zip(rows, built, strict=True):
@@ -268,7 +330,7 @@ class Recoverer:
         if self.finder is None:
             remedy = "Give a box round each person, or reinstall the package."
             raise MissingAssetError("person finder", "the bundled files", remedy)
-        least = POSSIBLE_SCORE if self._has_heatmaps else self.finder.person_score
+        least = POSSIBLE_SCORE if self.has_heatmaps else self.finder.person_score
         everyone = self.finder.find([view.photo for view in views], least)
         numbers = [number for number, some in enumerate(everyone) for _ in some]
         found = [person for some in everyone for person in some]
@@ -282,10 +344,10 @@ class Recoverer:
         for _ in range(REFINEMENTS):
             seen, answers = self._look_again(views, seen, answers)
         scores = torch.tensor([person.score for person in found])
-        certainties = (scores * answers.confidences).sqrt() if self._has_heatmaps else scores
+        certainties = (scores * answers.confidences).sqrt() if self.has_heatmaps else scores
         for row, person in enumerate(self._people(views, seen, answers, scores)):
             candidates[numbers[row]].append(_Candidate(person, float(certainties[row])))
-        return [_confirmed(some) for some in candidates] if self._has_heatmaps else candidates
+        return [_confirmed(some) for some in candidates] if self.has_heatmaps else candidates
 
     def _detected_people(self, views: list["_View"]) -> list[list["_Candidate"]]:
         """Whom the detector sees, in its boxes."""
@@ -322,7 +384,8 @@ class Recoverer:
         return _Crops(seen.photos, matrix), _Answers(**kept)
 
     @property
-    def _has_heatmaps(self) -> bool:
+    def has_heatmaps(self) -> bool:
+        """Whether the network sees keypoints by themselves, and can be told them."""
         return self.network.regressor.needs_pyramid
 
     def _ask(self, views: list["_View"], seen: _Crops) -> _Answers:
@@ -337,10 +400,24 @@ class Recoverer:
             # Body, camera and refinement leave autocast by themselves and stay in float32.
             lens = self._lens([views[seen.photos[row]] for row in rows], seen.photo_from_crop[rows])
             with torch.autocast(self.device.type, self.arithmetic, enabled=self.arithmetic != torch.float32):
-                parts.append(_answers(self.network(crops_seen, lens)))
+                parts.append(_answers(self._output(crops_seen, lens, seen, rows)))
         return _Answers(**{
             entry.name: torch.cat([getattr(part, entry.name) for part in parts]) for entry in fields(_Answers)
         })
+
+    def _output(
+        self,
+        crops_seen: Float[Tensor, "some 3 height width"],
+        lens: CropLens | None,
+        seen: _Crops,
+        rows: range,
+    ) -> RecoveryOutput:
+        if seen.told is None:
+            return self.network(crops_seen, lens)
+        positions, confidences = seen.told[rows][..., :2], seen.told[rows][..., 2]
+        in_crop = crops.apply(seen.crop_from_photo[rows], positions)
+        known = in_crop.to(self.device), confidences.to(self.device)
+        return self.network.told(crops_seen, *known, lens, believed=BELIEVED)
 
     def _lens(self, views: list["_View"], photo_from_crop: Float[Tensor, "crops 3 3"]) -> CropLens | None:
         """The lens of each crop: its photo's where that is known, else the network's own."""
@@ -372,7 +449,7 @@ class Recoverer:
         posed = self.body(answers.rotations.to(self.device), answers.shape.to(self.device))
         axis_angle = matrix_to_axis_angle(answers.rotations).flatten(1)
         theta = torch.cat([answers.scale[:, None], answers.translation, axis_angle, answers.shape], 1)
-        if scores is None or self._has_heatmaps:
+        if scores is None or self.has_heatmaps:
             scores = answers.confidences
         vertices = posed.vertices.cpu() + translation[:, None]
         joints = posed.joints.cpu() + translation[:, None]
@@ -495,10 +572,38 @@ def _crops_in_boxes(photos: Sequence[int], boxes: Float[Tensor, "crops 4"]) -> _
     return _Crops(tuple(photos), crops.crop_from_photo(crops.box_center(boxes), side))
 
 
-def _crops_round(keypoints: Float[Tensor, "crops keypoints 2"], margin: float) -> Float[Tensor, "crops 3 3"]:
-    box = torch.cat([keypoints.amin(1), keypoints.amax(1)], 1)
+def _crops_round(
+    keypoints: Float[Tensor, "crops keypoints 2"],
+    margin: float,
+    weights: Float[Tensor, "crops keypoints"] | None = None,
+) -> Float[Tensor, "crops 3 3"]:
+    box = crops.box_of_keypoints(
+        keypoints, torch.ones_like(keypoints[..., 0]) if weights is None else weights
+    )
     side = crops.margin_crop_side(box, margin).clamp_min(SMALLEST_BOX)
     return crops.crop_from_photo(crops.box_center(box), side)
+
+
+def _told_keypoints(
+    keypoints: Float[np.ndarray, "people keypoints axes"], skeleton: Skeleton, view: _View
+) -> Float[Tensor, "people 19 3"]:
+    """`KEYPOINTS` of people, photo pixels and confidences, where LSP has them."""
+    from humanmesh.fitting.smplify import seen_keypoints  # with scipy, which is slow to import
+
+    if keypoints.shape[1] != len(skeleton) or keypoints.shape[2] not in (2, 3):
+        wanted = f"Give an array of (people, {len(skeleton)}, 2 or 3) for {skeleton.name}."
+        raise BadInputError("Keypoints", f"an array of {keypoints.shape}", wanted)
+    if not len(keypoints):
+        return torch.zeros(0, len(KEYPOINTS), 3)
+    told = torch.ones(len(keypoints), len(skeleton), 3)
+    told[..., : keypoints.shape[2]] = torch.from_numpy(keypoints)
+    seen = seen_keypoints(told[..., :2], told[..., 2], _cameras_of([view] * len(told)))
+    people = [
+        to_skeleton(Annotation(Path(), skeleton, positions.numpy(), confidences.numpy()), KEYPOINTS)
+        for positions, confidences in zip(seen.positions, seen.confidences, strict=True)
+    ]
+    rows = [np.c_[person.keypoints_2d, person.weights_2d.clip(0, 1)] for person in people]
+    return torch.from_numpy(np.stack(rows))
 
 
 def _answers(output: RecoveryOutput) -> _Answers:

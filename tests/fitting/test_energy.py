@@ -14,9 +14,11 @@ from humanmesh.fitting.energy import (
     FittingEnergy,
     Keypoints2D,
     Keypoints3D,
+    KeypointsWithDepths,
     Points,
     Weights,
     capsule_term,
+    depths_from_mean,
     fitting_body,
     nearest_shares,
     posed_points,
@@ -54,7 +56,11 @@ def keypoints_3d(state: BodyState) -> Keypoints3D:
     return Keypoints3D(positions(state), torch.ones(2, 19, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("make", [keypoints_2d, keypoints_3d])
+def keypoints_with_depths(state: BodyState) -> KeypointsWithDepths:
+    return KeypointsWithDepths(**vars(keypoints_2d(state)), depths=depths_from_mean(positions(state)))
+
+
+@pytest.mark.parametrize("make", [keypoints_2d, keypoints_3d, keypoints_with_depths])
 def test_the_slope_is_half_the_derivative_of_the_energy(make):
     weights = Weights(DataWeights(0.05, 0.3), hinge_deviation=0.1, capsule_deviation=0.02)
     energy = FittingEnergy(BODY, make(made_state(1)), weights)
@@ -82,6 +88,17 @@ def test_a_keypoint_without_confidence_has_no_say():
     )
     torch.testing.assert_close(first.energy, second.energy)
     torch.testing.assert_close(first.slope, second.slope)
+
+
+def test_depths_count_from_their_mean_so_that_the_distance_of_the_body_is_free():
+    state, weights = made_state(), Weights(DataWeights(1e9, 0.3))
+    known = keypoints_with_depths(state)
+    away = replace(state, translation=state.translation + torch.tensor([0.3, -0.2, 2.0]))
+    plain = FittingEnergy(BODY, keypoints_2d(state), weights).quadratic(away).energy
+    torch.testing.assert_close(FittingEnergy(BODY, known, weights).quadratic(away).energy, plain)
+    turned = replace(state, pose=state.pose + 0.1)
+    plain = FittingEnergy(BODY, keypoints_2d(state), weights).quadratic(turned).energy
+    assert bool((FittingEnergy(BODY, known, weights).quadratic(turned).energy > plain + 0.1).all())
 
 
 def test_at_the_truth_only_the_priors_count():

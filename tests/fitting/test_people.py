@@ -40,6 +40,8 @@ BLIND = replace(SEEN, confidences=np.zeros(19, np.float32), name="Keypoints of f
 class MadeRecoverer(Recoverer):
     """Sees the same person in every photo; `cameras` are those that it was told."""
 
+    has_heatmaps = False
+
     def __init__(self, person: Person) -> None:
         self.body = BODY
         self.person = person

@@ -8,7 +8,14 @@ import torch
 from humanmesh.errors import BadInputError
 from humanmesh.files.body_models import load_body_data
 from humanmesh.files.priors import load_pose_prior
-from humanmesh.fitting.energy import BodyState, FittingEnergy, Keypoints3D, fitting_body, posed_points
+from humanmesh.fitting.energy import (
+    BodyState,
+    FittingEnergy,
+    Keypoints3D,
+    depths_from_mean,
+    fitting_body,
+    posed_points,
+)
 from humanmesh.fitting.silhouette import Silhouette, silhouette_of
 from humanmesh.fitting.smplify import TOLD_BY, fit, fit_from, fit_points, seen_keypoints
 from humanmesh.fitting.solver import minimise
@@ -58,6 +65,16 @@ def test_a_fit_from_near_the_truth_stays_near_but_for_the_distance():
     found = fit_from(BODY, seen(truth), replace(truth, pose=truth.pose + 0.05))
     off = points(found.state) - points(truth)
     assert float((off - off.mean(1, keepdim=True)).norm(dim=2).mean()) < 0.06
+
+
+def test_depths_of_an_estimate_outlast_noise_in_the_picture():
+    """Without them limbs that noise shortens or stretches turn toward the camera or away from it."""
+    truth, known = made_people(), seen(made_people())
+    noise = torch.randn(known.positions.shape, generator=torch.Generator().manual_seed(0))
+    noisy = replace(known, positions=known.positions + 0.05 * known.size[:, None, None] * noise)
+    found = fit_from(BODY, noisy, truth).state
+    off = depths_from_mean(points(found)) - depths_from_mean(points(truth))
+    assert float(off.abs().mean()) < 0.03  # metres
 
 
 @pytest.mark.parametrize("from_an_estimate", [True, False])

@@ -61,7 +61,7 @@ class Arguments:
     mask: Path | None = None
     """Picture of the person's silhouette, white on black, of the photo's size; for one photo of one person."""
     start: Literal["network", "mean"] = "network"
-    """Where to start: from what the network sees in the photo, or from the mean pose, seen from four sides."""
+    """Where to start: from what the network, told the keypoints, sees in the photo, or from the mean pose, seen from four sides."""
     out: Path = Path("out")
     """Folder to write to; it is made where it is missing."""
     format: str = "glb,npz,json"

@@ -67,6 +67,10 @@ class DataWeights:
     """Distance in the same unit at which the pull of a keypoint has fallen to a quarter."""
 
 
+DEPTH_WEIGHTS = DataWeights(0.08, 0.6)
+"""How far depths of an estimate may be off, metres; 0.05 and 0.1 do as well."""
+
+
 @runtime_checkable
 class Keypoints(Protocol):
     """Where keypoints are known to be."""
@@ -107,6 +111,30 @@ class Keypoints2D:
         term = robust_term(residual, jacobian, self.confidences, weights)
         is_behind = (points.positions[..., 2] < NEAREST_DEPTH).any(1)
         return replace(term, energy=torch.where(is_behind, torch.inf, term.energy))
+
+
+@dataclass(frozen=True)
+class KeypointsWithDepths(Keypoints2D):
+    """Keypoints of photos whose depths are known, too, less well: as those of an estimate, where a fit starts."""
+
+    depths: Float[Tensor, "batch keypoints"]
+    """Metres along the camera's axis, from their mean."""
+
+    def term(self, points: Points, weights: DataWeights) -> Quadratic:
+        """Reprojection error and the robust distance of the depths."""
+        residual = _from_mean(points.positions[..., 2:]) - self.depths[..., None]
+        jacobian = _from_mean(points.jacobian[:, :, 2:])
+        of_depths = robust_term(residual, jacobian, torch.ones_like(self.depths), DEPTH_WEIGHTS)
+        return super().term(points, weights) + of_depths
+
+
+def depths_from_mean(points: Float[Tensor, "batch points 3"]) -> Float[Tensor, "batch points"]:
+    """Metres along the camera's axis, from the points' mean."""
+    return _from_mean(points[..., 2])
+
+
+def _from_mean(values: Float[Tensor, "batch points *axes"]) -> Float[Tensor, "batch points *axes"]:
+    return values - values.mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class PersonFitter:
             UnknownNameError: listing the sets that the body has.
         """
         self.body = body
+        self.keypoint_set = keypoint_set
         self.device = body.template.device
         self.fitting = fitting_body(body.data, keypoint_set, load_pose_prior())
 
@@ -102,15 +103,13 @@ class PersonFitter:
     def fit_with(
         self, recoverer: Recoverer, photos: Sequence[Tensor], seen: Sequence[SeenPerson]
     ) -> list[Person | HumanMeshError]:
-        """The same from what the network sees in a photo (3, H, W) round the keypoints of each person."""
+        """The same from what the network, told the keypoints, sees in a photo (3, H, W) of each person."""
         results: list[Person | HumanMeshError] = []
         for photo, person in zip(photos, seen, strict=True):
             try:
                 _keypoints(person)
                 _check_mask(person)
-                box = _box(person)
-                start = recoverer.recover_pixels([photo], [box], cameras=[person.camera])[0][0]
-                results.append(start)
+                results.append(self._start(recoverer, photo, person))
             except BadInputError as error:
                 results.append(error)
         rows = [row for row, start in enumerate(results) if isinstance(start, Person)]
@@ -118,6 +117,13 @@ class PersonFitter:
         for row, refined in zip(rows, self.refine(starts, [seen[row] for row in rows]), strict=True):
             results[row] = refined
         return results
+
+    def _start(self, recoverer: Recoverer, photo: Tensor, person: SeenPerson) -> Person:
+        """What the network sees; without heat maps it cannot be told keypoints, and looks round them."""
+        if not recoverer.has_heatmaps:
+            return recoverer.recover_pixels([photo], [_box(person)], cameras=[person.camera])[0][0]
+        told = np.c_[person.positions, person.confidences.clip(0, 1)][None]
+        return recoverer.recover_keypoints_in(photo, told, self.keypoint_set, camera=person.camera)[0]
 
     def fit_points(self, known: Sequence[KnownPoints], canvas: int) -> list[Person | HumanMeshError]:
         """A person through each set of points in space, or why there is none.

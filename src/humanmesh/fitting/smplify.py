@@ -20,7 +20,9 @@ from humanmesh.fitting.energy import (
     FittingEnergy,
     Keypoints2D,
     Keypoints3D,
+    KeypointsWithDepths,
     Weights,
+    depths_from_mean,
 )
 from humanmesh.fitting.silhouette import Silhouette, SilhouetteTerm
 from humanmesh.fitting.solver import joined, minimise, taken
@@ -147,22 +149,25 @@ def fit(body: FittingBody, keypoints: Keypoints2D) -> Fit:
         candidates = from_views(known, body, torch.cat([mean, prior.means]))
         for stage in (RIGID, ROUGH, MIDDLE):
             candidates = run_stage(candidates, body, known, stage)
-        return _finished(candidates, body, known)
+        return _told(_finished(candidates, body, known), body, known)
 
     return _in_batches(fit_some, keypoints)
 
 
 def fit_from(body: FittingBody, keypoints: Keypoints2D, start: BodyState) -> Fit:
-    """From an estimate of each person, which stands before the camera of the keypoints."""
+    """From an estimate of each person, which stands before the camera of the keypoints and whose depths are kept about as they are."""
     rows = torch.arange(len(keypoints.size), device=keypoints.size.device)
     fits = []
     for some in rows.split(BATCH):
-        known = taken(keypoints, some)
-        candidates = Candidates(
-            taken(start, some), torch.arange(len(some)).to(some), torch.zeros_like(known.size)
-        )
-        fits.append(_finished(candidates, body, known))
+        known, estimate = taken(keypoints, some), taken(start, some)
+        candidates = Candidates(estimate, torch.arange(len(some)).to(some), torch.zeros_like(known.size))
+        fits.append(_told(_finished(candidates, body, _with_depths(known, body, estimate)), body, known))
     return joined(fits)
+
+
+def _with_depths(keypoints: Keypoints2D, body: FittingBody, estimate: BodyState) -> KeypointsWithDepths:
+    points = body.keypoints(estimate.rotations, estimate.shape)[1][:, : keypoints.positions.shape[1]]
+    return KeypointsWithDepths(**vars(keypoints), depths=depths_from_mean(points))
 
 
 def fit_outline(
@@ -186,8 +191,9 @@ def fit_outline(
     for some in rows.split(BATCH):
         known = taken(keypoints, some)
         outline = SilhouetteTerm(surface, taken(silhouette, some), known.camera, known.size, OUTLINE_WEIGHTS)
-        with_outline = FittingEnergy(body, known, TOLD_BY, (outline,))
-        found = minimise(with_outline, taken(start, some), OUTLINE_STEPS).state
+        fitted = taken(start, some)
+        with_outline = FittingEnergy(body, _with_depths(known, body, fitted), TOLD_BY, (outline,))
+        found = minimise(with_outline, fitted, OUTLINE_STEPS).state
         fits.append(_told(Candidates(found, rows[: len(some)], known.size), body, known))
     return joined(fits)
 
@@ -209,12 +215,12 @@ def _in_batches(work: Callable[..., Fit], keypoints: Keypoints2D | Keypoints3D) 
     return joined([work(taken(keypoints, some)) for some in rows.split(BATCH)])
 
 
-def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D) -> Fit:
+def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D) -> Candidates:
     """Candidates that are near, the best of them and of their mirrored limbs, fitted to the end."""
     candidates = run_stage(candidates, body, keypoints, NEAR)
     for _ in range(FLIPS):
         candidates = run_stage(flipped(candidates, body), body, keypoints, NEAR)
-    return _told(run_stage(candidates, body, keypoints, NEAREST), body, keypoints)
+    return run_stage(candidates, body, keypoints, NEAREST)
 
 
 def _told(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D | Keypoints3D) -> Fit:

@@ -1,5 +1,6 @@
 """The whole network: crop -> encoder -> regressor -> body -> camera."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -142,6 +143,8 @@ class Recovery(nn.Module):
         keypoints: Float[Tensor, "batch 19 2"],
         weights: Float[Tensor, "batch 19"],
         lens: CropLens | None = None,
+        *,
+        believed: float = math.inf,
     ) -> RecoveryOutput:
         """Estimates for people whose keypoints are known: rounds and refinement read these, and not the crop's heat maps.
 
@@ -150,13 +153,15 @@ class Recovery(nn.Module):
             keypoints: `KEYPOINTS` in crop coordinates.
             weights: in [0, 1], how far each is trusted; 0 leaves it to its heat map.
             lens: as in `forward`.
+            believed: crop half-widths; a keypoint farther than that from where the crop's own heat map has it is left to the map.
 
         Raises:
             ValueError: for a network without heat maps.
         """
-        encoded, _ = self.see(crops)
-        if encoded.heatmaps is None:
+        encoded, seen = self.see(crops)
+        if encoded.heatmaps is None or seen is None:
             raise ValueError("a network without heat maps cannot be told keypoints")
+        weights = weights * ((keypoints - seen.positions).norm(dim=-1) <= believed)
         heatmaps = drawn_heatmaps(encoded.heatmaps, keypoints, weights)
         seen = read_heatmaps(heatmaps, encoded.depth_maps)
         return self._recovered(replace(encoded, heatmaps=heatmaps), seen, lens)
