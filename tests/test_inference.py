@@ -98,20 +98,43 @@ def test_who_is_told_stands_where_the_keypoints_are(bundled, walker):
     assert first.score > 0.95
 
 
-def test_keypoints_of_the_faces_joints_may_be_missing_and_a_wild_one_is_not_believed(bundled, walker):
+def test_keypoints_of_the_face_may_be_missing(bundled, walker):
     known = np.c_[walker.keypoints_2d("coco17"), np.ones(17)]
     known[:5] = np.nan, np.nan, 0
     (person,) = bundled.recover_keypoints(STREET, known[None])
     gap = np.linalg.norm(person.joints - walker.joints, axis=1)
     assert gap.mean() < 0.1
-    wild = known.copy()
-    wild[COCO_17.index["right_ankle"], :2] = 180, 60  # beside the head
-    (unmoved,) = bundled.recover_keypoints(STREET, wild[None])
-    assert np.linalg.norm(unmoved.joints - walker.joints, axis=1).mean() < 0.1
 
 
-def test_nobody_told_is_nobody(bundled):
-    assert bundled.recover_keypoints(STREET, np.zeros((0, 17, 3))) == []
+@pytest.mark.parametrize("place", [(180, 60), (2000, -1500)])  # beside the head, far from the photo
+def test_a_wild_keypoint_is_not_believed(bundled, walker, place):
+    known = np.c_[walker.keypoints_2d("coco17"), np.ones(17)]
+    known[COCO_17.index["right_ankle"], :2] = place
+    (person,) = bundled.recover_keypoints(STREET, known[None])
+    ankle = SMPL_24.index["right_ankle"]
+    assert np.linalg.norm(person.joints[ankle] - walker.joints[ankle]) < 0.15
+    assert np.linalg.norm(person.joints - walker.joints, axis=1).mean() < 0.08
+
+
+def test_a_faint_keypoint_in_the_photos_corner_leaves_the_crop_where_it_is(bundled, walker):
+    known = np.c_[walker.keypoints_2d("coco17"), np.ones(17)]
+    known[COCO_17.index["left_ear"]] = 0, 0, 0.02
+    (person,) = bundled.recover_keypoints(STREET, np.flip(np.flip(known, 0).copy(), 0)[None])
+    assert np.linalg.norm(person.joints - walker.joints, axis=1).mean() < 0.08
+
+
+@pytest.mark.parametrize("nobody", [np.zeros((0, 17, 3)), np.array([]), []])
+def test_nobody_told_is_nobody(bundled, nobody):
+    assert bundled.recover_keypoints(STREET, nobody) == []
+
+
+FEW = np.stack([np.c_[50 * np.random.default_rng(0).random((17, 2)), np.ones(17)]] * 2)
+FEW[1, 5:, 2] = 0
+SPINES = np.zeros((1, 24, 3))
+"""Six joints known that neither COCO nor LSP has."""
+SPINES[
+    0, [SMPL_24.index[joint] for joint in ("spine1", "spine2", "spine3", "left_foot", "right_foot", "head")]
+] = 9, 9, 1
 
 
 @pytest.mark.parametrize(
@@ -123,7 +146,12 @@ def test_nobody_told_is_nobody(bundled):
         (np.full((1, 17, 2), np.nan), "coco17", "not a number"),
         (np.zeros((1, 17, 3)), "coco17", "all confidences are zero"),
         (np.full((1, 17, 3), 95.0), "coco17", "confidence"),
-        (np.ones((1, 17, 3)), "coco17", "one place"),
+        (np.ones((1, 17, 3)), "coco17", "within 4 pixels"),
+        (np.random.default_rng(0).random((1, 17, 2)), "coco17", "within 4 pixels"),
+        (700 + 99 * np.random.default_rng(0).random((1, 17, 2)), "coco17", "none of them in the photo"),
+        (FEW, "coco17", "person 2: only 5"),
+        (SPINES, "smpl24", "all confidences are zero"),
+        (["a"], "coco17", "lists of numbers"),
     ],
 )
 def test_keypoints_that_say_nothing_are_refused(bundled, keypoints, names, reason):

@@ -22,7 +22,16 @@ from humanmesh.evaluation.metrics import about, aligned, point_errors
 from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.energy import BodyState, FittingBody, Keypoints2D, Keypoints3D, fitting_body
 from humanmesh.fitting.silhouette import silhouette_of, surface_body
-from humanmesh.fitting.smplify import BATCH, Fit, fit, fit_from, fit_outline, fit_points, seen_keypoints
+from humanmesh.fitting.smplify import (
+    BATCH,
+    Fit,
+    fit,
+    fit_from,
+    fit_outline,
+    fit_points,
+    seen_keypoints,
+    with_depths,
+)
 from humanmesh.fitting.solver import joined, taken
 from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length
 from humanmesh.geometry.rotations import matrix_to_axis_angle
@@ -164,10 +173,12 @@ def network_start(people: People, known: Keypoints2D, recoverer: Recoverer) -> B
 
 
 def with_mask(people: People, recoverer: Recoverer, start: BodyState) -> Callable[[Keypoints2D], Fit]:
-    """The fit that also knows the masks."""
+    """The fit that also knows the masks, and keeps its depths."""
     silhouettes = joined([silhouette_of(mask.numpy() > 0) for mask in people.chosen("mask")])
     surface = surface_body(recoverer.body.data)
-    return lambda known: fit_outline(people.body, known, start, silhouettes, surface)
+    return lambda known: fit_outline(
+        people.body, with_depths(known, people.body, start), start, silhouettes, surface
+    )
 
 
 HEADER = (

@@ -1,4 +1,4 @@
-"""What a user gives: photos, boxes and cameras, checked before anything is computed."""
+"""What a user gives: photos, boxes, keypoints and cameras, checked before anything is computed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from humanmesh.body.skeletons import COCOPLUS_19, Skeleton
+from humanmesh.data.annotation import Annotation, to_skeleton
 from humanmesh.errors import BadInputError
 from humanmesh.files import images
 from humanmesh.geometry.cameras import PhotoCamera, centred_camera, default_focal_length
@@ -22,6 +24,10 @@ SHORTEST_FOCAL = 0.1
 Photo: TypeAlias = str | Path | Image.Image | np.ndarray
 Boxes: TypeAlias = Sequence[Any] | np.ndarray
 """(x0, y0, x1, y1) each; `checked_boxes` has words for what is no box."""
+
+
+Keypoints: TypeAlias = Sequence[Any] | np.ndarray
+"""(people, K, 2 or 3); `checked_keypoints` has words for what is none."""
 
 
 def pixels_of(photo: Photo) -> Float[Tensor, "3 height width"]:
@@ -91,3 +97,44 @@ def checked_boxes(boxes: Boxes, width: int, height: int, photo: str = "Photo") -
             remedy = f"Give a box within the photo's {width} x {height} pixels."
             raise BadInputError(name, "it lies outside the photo", remedy)
     return values
+
+
+def checked_keypoints(
+    keypoints: Keypoints, skeleton: Skeleton, width: int, height: int
+) -> Float[Tensor, "people 19 3"]:
+    """COCOPLUS_19 of people as photo pixels and confidences up to 1; all 0 where a keypoint is not known.
+
+    Raises:
+        BadInputError: naming the person who has too few keypoints, or one that is no number, or none in the photo.
+    """
+    wanted = f"Give an array of (people, {len(skeleton)}, 2 or 3) for {skeleton.name}."
+    try:
+        given = np.array(keypoints, np.float32)
+    except (TypeError, ValueError) as error:
+        raise BadInputError("Keypoints", "something else than lists of numbers", wanted) from error
+    if not given.size:
+        return torch.zeros(0, len(COCOPLUS_19), 3)
+    if given.ndim != 3 or given.shape[1] != len(skeleton) or given.shape[2] not in (2, 3):
+        raise BadInputError("Keypoints", f"an array of {given.shape}", wanted)
+    told = np.ones((*given.shape[:2], 3), np.float32)
+    told[..., : given.shape[2]] = given
+    names = [f"Keypoints of person {number}" for number in range(1, len(told) + 1)]
+    people = [
+        _checked_person(person, skeleton, (width, height), name)
+        for person, name in zip(told, names, strict=True)
+    ]
+    return torch.from_numpy(np.stack(people))
+
+
+def _checked_person(person: np.ndarray, skeleton: Skeleton, size: tuple[int, int], name: str) -> np.ndarray:
+    from humanmesh.fitting.smplify import check_keypoints  # with scipy, which is slow to import
+
+    moved = to_skeleton(Annotation(Path(), skeleton, person[:, :2], person[:, 2]), COCOPLUS_19)
+    positions, confidences = moved.keypoints_2d, moved.weights_2d
+    check_keypoints(torch.from_numpy(positions)[None], torch.from_numpy(confidences)[None], name)
+    known = positions[confidences > 0]
+    if not ((known >= 0) & (known < size)).all(1).any():
+        raise BadInputError(name, "none of them in the photo", f"Give pixels of its {size[0]} x {size[1]}.")
+    if np.ptp(known, 0).max() < SMALLEST_BOX:
+        raise BadInputError(name, f"all of them within {SMALLEST_BOX} pixels", "Give photo pixels.")
+    return np.c_[np.where(confidences[:, None] > 0, positions, 0), confidences.clip(max=1)].astype(np.float32)

@@ -306,10 +306,13 @@ def test_packed_people_get_the_3d_of_the_bundled_weights_and_hold_outs_stay(tmp_
     shards = packed_photo(tmp_path)
     capsys.readouterr()
     held_out = (shards / "all_held_out-00000.tar").read_bytes()
+    picture = ShardSource("one", data_sets_in(shards)["one"]).encoded(0).picture
     result = result_of(capsys, "label", str(shards))
     assert result["people"] == {"one": {"people": 1, "labelled": 1, "known": 0}}
     assert (shards / "all_held_out-00000.tar").read_bytes() == held_out
-    sample = ShardSource("one", data_sets_in(shards)["one"])[0]
+    source = ShardSource("one", data_sets_in(shards)["one"])
+    assert source.encoded(0).picture == picture
+    sample = source[0]
     person = humanmesh.load().recover(Path(__file__).parents[2] / "docs/pictures/photo.jpg")[0]
     limbs = ["left_elbow", "right_elbow", "left_knee", "right_knee", "left_shoulder", "right_shoulder"]
     found, expected = (
@@ -319,9 +322,8 @@ def test_packed_people_get_the_3d_of_the_bundled_weights_and_hold_outs_stay(tmp_
         )
     )  # fmt: skip
     assert point_errors(aligned(found, expected), expected).mean() < 0.03  # metres
-    # Told their own answer a second time: what is known stays.
     assert main(["data", "label", str(shards), "--name", "one"]) == 0
-    assert "one: 0 of 1 people got 3D labels; that of 1 was known" in capsys.readouterr().out
+    assert "one: 1 of 1 people got 3D labels; that of 0 was known" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -329,7 +331,8 @@ def test_packed_people_get_the_3d_of_the_bundled_weights_and_hold_outs_stay(tmp_
     [
         (["nowhere"], "nowhere"),
         (["empty"], "no tar in it"),
-        (["held"], "hold-outs alone"),
+        (["held"], "Folder held: hold-outs alone"),
+        (["held", "--name", "a_held_out"], "Data set a_held_out: hold-outs alone"),
         (["held/a_held_out.tar"], "Give the folder"),
         (["held", "--name", "b"], "Unknown data set 'b'"),
         (["mine", "--weights", "nowhere.safetensors"], "nowhere.safetensors"),

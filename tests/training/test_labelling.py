@@ -1,5 +1,6 @@
 """3D labels from fits: whose, where from, how far they are trusted."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from humanmesh.body.model import KeypointBody
 from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.data.augmentation import NO_AUGMENTATION, augment
 from humanmesh.data.dataset import Sample, collate
+from humanmesh.errors import BadInputError
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 from humanmesh.network.encoder import EncoderOutput
@@ -36,10 +38,10 @@ HALF_BOX = NO_AUGMENTATION.margin / 2
 class TruthTeller(Recovery):
     """Answers with one body, whose keypoints lie where they were told to be but for an offset in boxes."""
 
-    def __init__(self, offset: float | Tensor = 0.0) -> None:
+    def __init__(self, offset: float | Tensor = 0.0, scale: float = 1.0) -> None:
         nn.Module.__init__(self)
         self.place = nn.Parameter(torch.zeros(1))
-        self.offset = offset
+        self.offset, self.scale = offset, scale
         self.told_people = 0
 
     def told(self, crops: Tensor, keypoints: Tensor, weights: Tensor) -> RecoveryOutput:
@@ -47,7 +49,7 @@ class TruthTeller(Recovery):
         rotations = axis_angle_to_matrix(0.1 * torch.ones(len(crops), 24, 3))
         shape = torch.zeros(len(crops), 10)
         joints, body_keypoints = KeypointBody(small_body(), "cocoplus19")(rotations, shape)
-        camera = WeakPerspectiveCamera(torch.ones(len(crops)), torch.zeros(len(crops), 2))
+        camera = WeakPerspectiveCamera(torch.full((len(crops),), self.scale), torch.zeros(len(crops), 2))
         places = keypoints.clone()
         places[..., 0] += self.offset / HALF_BOX
         estimate = Estimate(rotations, shape, camera, joints, body_keypoints, places)
@@ -115,8 +117,32 @@ def test_a_fit_that_meets_too_few_joints_labels_nobody(missing: tuple[str, ...],
     (result,), report = labelled([person], TruthTeller(offset))
     assert report.labelled == people
     if not people:
-        assert result is person
+        assert not result.weights_3d.any()
+        assert result.pose_weight == 0
         return
     assert not result.weights_3d[offset > 0].any()
     assert not result.keypoints_3d[offset > 0].any()
     np.testing.assert_allclose(result.weights_3d[offset == 0], JOINT_WEIGHT)
+
+
+def test_a_body_seen_in_a_mirror_labels_nobody() -> None:
+    person = made_sample(known_3d=False)
+    (result,), report = labelled([person], TruthTeller(scale=-1.0))
+    assert report.labelled == 0
+    assert not result.weights_3d.any()
+
+
+def test_answers_that_are_no_bodies_are_refused() -> None:
+    with pytest.raises(BadInputError, match="no body"):
+        labelled([made_sample(known_3d=False)], TruthTeller(math.nan))
+
+
+def test_labels_of_an_earlier_fit_are_made_anew_and_go_where_the_fit_misses() -> None:
+    (first,), _ = labelled([made_sample(known_3d=False)], TruthTeller())
+    (second,), report = labelled([first], TruthTeller())
+    assert (report.labelled, report.known) == (1, 0)
+    np.testing.assert_array_equal(second.keypoints_3d, first.keypoints_3d)
+    (third,), report = labelled([first], TruthTeller(2 * FAR))
+    assert (report.labelled, report.known) == (0, 0)
+    assert not third.weights_3d.any()
+    assert third.pose_weight == 0

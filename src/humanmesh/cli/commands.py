@@ -27,12 +27,13 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "predict": Command(
-        "humanmesh.cli.predict", "Recover the person in each photo: meshes, pictures, numbers."
+        "humanmesh.cli.predict", "Recover the people in photos and films: meshes, pictures, numbers."
     ),
     "view": Command("humanmesh.cli.view", "Look at a result: a page with the photo and the bodies over it."),
     "train": Command("humanmesh.cli.train", "Train on packed photos, with or without 3D labels."),
     "data": Command(
-        "humanmesh.cli.data", "Pack photos, gather motion capture, draw synthetic people to train on."
+        "humanmesh.cli.data",
+        "Pack photos, label them in 3D, gather motion capture, draw synthetic people to train on.",
     ),
     "evaluate": Command("humanmesh.cli.evaluate", "Measure weights or predictions by a published protocol."),
     "compare": Command(

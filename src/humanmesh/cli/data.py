@@ -1,4 +1,4 @@
-"""Make data to train on: pack photos, gather motion capture, draw synthetic people, look at what was packed.
+"""Make data to train on: pack photos, label them in 3D, gather motion capture, draw synthetic people, look at what was packed.
 
 Packed data is a folder of WebDataset tars, NAME-00000.tar and so on; a data set whose name ends in `_held_out` is
 measured during a training and never trained on. A re-run replaces all tars of its names, or, when it fails, none.
@@ -127,7 +127,8 @@ class Show:
 class Label:
     """Give packed people 3D labels, in place: the bodies that a network finds for their keypoints, as far as these agree.
 
-    People whose 3D is known keep it, and hold-outs stay as they are. A data set's new shards replace the old ones when the last person is written.
+    People whose 3D is measured or rendered keep it, labels of an earlier run are made anew, and hold-outs and pictures stay as they are. A data set's
+    new shards replace the old ones when the last person is written.
     """
 
     shards: Annotated[Path, tyro.conf.Positional]
@@ -136,6 +137,8 @@ class Label:
     """Label one data set only; all but the hold-outs where None."""
     weights: str = "default"
     """A checkpoint, or the name of a bundled one: "default" or "open"."""
+    body: str = "anny"
+    """"anny", or the path of the SMPL file that the weights were trained with."""
     device: str | None = None
     """Device as PyTorch names it; a CUDA device where there is one, else the CPU, where None."""
     json: _Switch = False
@@ -300,7 +303,7 @@ def _counted(samples: "Iterator[Sample]", bar: PatientBar, total: int, before: i
 
 
 def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
-    from humanmesh.data.shards import HELD_OUT, write_shards
+    from humanmesh.data.shards import HELD_OUT, relabelled, write_shards
     from humanmesh.training.labelling import LabelReport, with_fitted_labels
 
     if arguments.shards.is_file():
@@ -310,9 +313,8 @@ def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
     found = _sources(arguments.shards, arguments.name)
     sources = [source for source in found if not source.name.endswith(HELD_OUT)]
     if not sources:
-        raise BadInputError(
-            f"Folder {arguments.shards}", "hold-outs alone", "They stay as they are; pack people to train on."
-        )
+        what = f"Data set {arguments.name}" if arguments.name else f"Folder {arguments.shards}"
+        raise BadInputError(what, "hold-outs alone", "They stay as they are; name people to train on.")
     network, crop_size = _labelling_network(arguments)
     total = sum(len(source) for source in sources)
     reports: dict[str, LabelReport] = {}
@@ -321,7 +323,8 @@ def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
             before = sum(report.people for report in reports.values())
             report = reports[source.name] = LabelReport()
             people = with_fitted_labels(source, network, crop_size, report)
-            write_shards(_counted(people, bar, total, before), arguments.shards, source.name)
+            counted = _counted(people, bar, total, before)
+            write_shards(relabelled(source, counted), arguments.shards, source.name)
     lines = [
         f"{name}: {report.labelled:,} of {report.people:,} people got 3D labels; that of {report.known:,} was known"
         for name, report in reports.items()
@@ -336,7 +339,7 @@ def _labelling_network(arguments: Label) -> "tuple[Recovery, int]":
     from humanmesh.inference import usable_device
 
     path = weights_path(arguments.weights)
-    network = load_recovery(path, load_body_data("anny"))
+    network = load_recovery(path, load_body_data(arguments.body))
     if not network.regressor.needs_pyramid:
         raise BadInputError(f"Weights {path}", "no heat maps", "Use weights of `--preset modern`.")
     return network.to(usable_device(arguments.device)), load_checkpoint(path).config.crop_size

@@ -16,6 +16,7 @@ import tyro
 
 from humanmesh.cli.commands import SOME_FAILED
 from humanmesh.cli.photo_batches import Failure, held_together, photos_in, unique_names
+from humanmesh.cli.photo_cameras import CameraChoice, SourcedCamera
 from humanmesh.cli.photo_results import Job, Writer, suffixes_of, tell
 from humanmesh.cli.predict_video import clip_suffixes
 from humanmesh.cli.progress import PatientBar
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from humanmesh.files.keypoints import BrokenRecord, KeypointRecord
     from humanmesh.fitting.people import PersonFitter, SeenPerson
-    from humanmesh.geometry.cameras import PhotoCamera
     from humanmesh.inference import Recoverer
     from humanmesh.person import Person
 
@@ -77,7 +77,7 @@ class Arguments:
     device: str | None = None
     """Device of the network as PyTorch names it; a GPU where there is one, where None. The fit runs on the CPU."""
     focal: float | None = None
-    """Focal length of the photos in pixels; the photo's diagonal where None."""
+    """Focal length of the photos in pixels; that of the photo's EXIF tags, or the photo's diagonal, where None."""
     upright: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Turn mesh files (GLB, BVH, OBJ, PLY) and side views so that people who stand are upright: a camera that looks down sees them lean."""
     overlay: bool = True
@@ -97,7 +97,7 @@ class _Task:
     job: Job
     records: "list[KeypointRecord]"
     pixels: "Tensor"
-    camera: "PhotoCamera"
+    camera: SourcedCamera
 
 
 def run(arguments: Arguments) -> int:
@@ -393,16 +393,15 @@ def _tasks(
     """Photos with their pixels and people; people and photos that cannot be used go to `failures`."""
     from humanmesh.files.images import read_photo
     from humanmesh.files.keypoints import BrokenRecord
-    from humanmesh.geometry.cameras import centred_camera
-    from humanmesh.photos import checked_camera
 
+    choice = CameraChoice(focal_length, None)
     names = unique_names([photo for photo, _ in paired])
     for name, (photo, records) in zip(names, paired, strict=True):
         failures += [Failure(photo, record.error) for record in records if isinstance(record, BrokenRecord)]
         try:
             pixels = read_photo(photo)
             height, width = pixels.shape[1:]
-            camera = checked_camera(centred_camera(width, height, focal_length), width, height)
+            camera = choice.of(photo, width, height)
         except HumanMeshError as error:
             failures.append(Failure(photo, error))
             continue
@@ -476,8 +475,9 @@ class _Fitters:
         return SeenPerson(
             record.positions,
             record.confidences,
-            task.camera,
+            task.camera.camera,
             (width, height),
             f"Keypoints of {record.source}",
             self.mask,
+            task.camera.is_known,
         )

@@ -1,4 +1,4 @@
-"""Which camera each photo of `humanmesh predict` is taken to have."""
+"""Which camera each photo is taken to have."""
 
 import math
 from dataclasses import dataclass
@@ -19,6 +19,11 @@ class SourcedCamera:
     camera: "PhotoCamera"
     source: str
     """ "focal", "intrinsics", "exif", or "default" where nothing tells."""
+
+    @property
+    def is_known(self) -> bool:
+        """False where it is a convention."""
+        return self.source != "default"
 
     def fields(self) -> dict[str, Any]:
         """What the JSON on standard output says."""

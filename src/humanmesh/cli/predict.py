@@ -1,7 +1,7 @@
-"""Recover the people in each photo.
+"""Recover the people in photos, and in films (docs/video.md).
 
 For every photo NAME.jpg it writes into the output folder NAME.overlay.png (the photo with the body over it, and the
-bodies from the side), NAME.glb and the other formats asked for, of the largest person; the next one's are NAME.2.glb
+bodies from the side), NAME.glb, .npz and .json (--format) of the largest person; the next one's are NAME.2.glb
 and so on, and so those of a photo NAME.2.jpg are called NAME_2. What stands in them, with units and frames, is described in
 docs/outputs.md. A photo without a person gives no files and is no error.
 """
@@ -38,7 +38,7 @@ class Arguments:
     """What `humanmesh predict` can be asked."""
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...")]
-    """Photos (PNG, JPEG, WebP, BMP, TIFF, GIF), or folders of them; or films (MP4, MOV, MKV, WebM, ...)."""
+    """Photos (PNG, JPEG, WebP, BMP, TIFF, GIF), or folders of them (not of folders or films); or films (MP4, MOV, MKV, WebM, ...)."""
     out: Path = Path("out")
     """Folder to write to; it is made where it is missing."""
     boxes: Path | None = None

@@ -34,7 +34,8 @@ class Arguments:
     preset: Literal["hmr", "modern"] = "modern"
     """The paper's numbers, or what works best today."""
     mode: Mode = "paired"
-    """What the training may know: 3D labels, the adversary, both or neither."""
+    """What the training may know. paired: 3D labels and the adversary; unpaired: the adversary alone; no-prior-paired: 3D labels alone;
+    no-prior: neither."""
     shares: dict[str, float] = field(default_factory=dict)
     """Share of each data set in a batch, as NAME SHARE pairs; by the square root of its size where not given."""
     streams: dict[str, str] = field(default_factory=dict)

@@ -32,7 +32,7 @@ class Sample:
     pose: np.ndarray
     """(72,) float32 axis-angle in radians, the global rotation in the camera frame."""
     pose_weight: float
-    """1 where the pose is known, else 0."""
+    """1 where the pose is known, less where it is guessed (`training.labelling`), 0 where there is none."""
     shape: np.ndarray
     """(10,) float32."""
     shape_weight: float

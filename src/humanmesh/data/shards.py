@@ -123,12 +123,12 @@ def data_sets_in(folder: Path) -> dict[str, list[Path]]:
     return dict(paths)
 
 
-def write_shards(samples: Iterable[Sample], folder: Path, name: str) -> int:
+def write_shards(samples: Iterable[Sample | Encoded], folder: Path, name: str) -> int:
     """Write one data set as `write_data_sets` does; returns the number of samples."""
     return write_data_sets({name: samples}, folder)[name]
 
 
-def write_data_sets(data_sets: Mapping[str, Iterable[Sample]], folder: Path) -> dict[str, int]:
+def write_data_sets(data_sets: Mapping[str, Iterable[Sample | Encoded]], folder: Path) -> dict[str, int]:
     """Write tars NAME-00000.tar, ... of 1,000 samples each; returns the number of samples of each data set.
 
     The tars take the place of all older tars of these names together, when the last sample is written. After an
@@ -151,9 +151,10 @@ def write_data_sets(data_sets: Mapping[str, Iterable[Sample]], folder: Path) -> 
     return counts
 
 
-def _write_tars(samples: Iterable[Sample], folder: Path, name: str) -> int:
+def _write_tars(samples: Iterable[Sample | Encoded], folder: Path, name: str) -> int:
     total = 0
-    for number, chunk in enumerate(_chunks(map(encode_sample, samples), _SAMPLES_PER_SHARD)):
+    encoded = (sample if isinstance(sample, Encoded) else encode_sample(sample) for sample in samples)
+    for number, chunk in enumerate(_chunks(encoded, _SAMPLES_PER_SHARD)):
         shard = f"{name}-{number:05d}"
         with whole_file(folder / f"{shard}.tar") as beside, tarfile.open(beside, "w") as tar:
             for row, sample in enumerate(chunk):
@@ -199,12 +200,22 @@ def encode_sample(sample: Sample) -> Encoded:
     Image.fromarray(np.ascontiguousarray(sample.image.transpose(1, 2, 0))).save(
         picture, "JPEG", quality=_JPEG_QUALITY
     )
+    return Encoded(picture.getvalue(), _encoded_labels(sample))
+
+
+def relabelled(source: "ShardSource", samples: Iterable[Sample]) -> Iterator[Encoded]:
+    """The source's pictures, byte for byte, with the labels of other samples, one each in their order."""
+    for row, sample in enumerate(samples):
+        yield Encoded(source.encoded(row).picture, _encoded_labels(sample))
+
+
+def _encoded_labels(sample: Sample) -> bytes:
     labels = {
         name: np.asarray(value, np.float64).round(5).tolist() if isinstance(value, np.ndarray) else value
         for name, value in vars(sample).items()
         if name != "image"
     }
-    return Encoded(picture.getvalue(), json.dumps(labels).encode())
+    return json.dumps(labels).encode()
 
 
 def decode_sample(encoded: Encoded, place: str) -> Sample:
@@ -265,12 +276,15 @@ class ShardSource:
         return len(self.spans)
 
     def __getitem__(self, row: int) -> Sample:
-        path = self.paths[self.shards[row]]
-        at_picture, picture, at_labels, labels = self.spans[row].tolist()
-        with path.open("rb") as file:
-            encoded = Encoded(_part(file, at_picture, picture), _part(file, at_labels, labels))
+        encoded = self.encoded(row)
         first = int(np.searchsorted(self.shards, self.shards[row]))
-        return decode_sample(encoded, f"shard {path}, record {row - first}")
+        return decode_sample(encoded, f"shard {self.paths[self.shards[row]]}, record {row - first}")
+
+    def encoded(self, row: int) -> Encoded:
+        """A sample's two files, as they are stored."""
+        at_picture, picture, at_labels, labels = self.spans[row].tolist()
+        with self.paths[self.shards[row]].open("rb") as file:
+            return Encoded(_part(file, at_picture, picture), _part(file, at_labels, labels))
 
 
 def _part(file: BinaryIO, start: int, length: int) -> bytes:

@@ -23,6 +23,7 @@ from humanmesh.fitting.smplify import (
     fit_outline,
     fit_points,
     seen_keypoints,
+    with_depths,
 )
 from humanmesh.fitting.solver import joined, taken
 from humanmesh.geometry import crops
@@ -51,6 +52,8 @@ class SeenPerson:
     """For messages."""
     mask: Bool[np.ndarray, "height width"] | None = None
     """Where the photo shows the person; None where that is not known."""
+    is_camera_known: bool = True
+    """False where `camera` is a convention, so that a network may judge the distance by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +85,8 @@ class PersonFitter:
     def fit(self, seen: Sequence[SeenPerson]) -> list[Person | HumanMeshError]:
         """A person for each, from the mean pose, or why there is none."""
 
-        def work(rows: list[int], known: Keypoints2D) -> Fit:
-            return fit(self.fitting, known)
+        def work(rows: list[int], known: Keypoints2D) -> tuple[Fit, Keypoints2D]:
+            return fit(self.fitting, known), known
 
         return self._each(seen, work, [_photo_from_crop(person) for person in seen])
 
@@ -91,8 +94,9 @@ class PersonFitter:
         """The same from an estimate of each person; `seen` has the estimate's camera. Who was given a height keeps it."""
         states = [_state(person) for person in people]
 
-        def work(rows: list[int], known: Keypoints2D) -> Fit:
-            return fit_from(self.fitting, known, joined([states[row] for row in rows]))
+        def work(rows: list[int], known: Keypoints2D) -> tuple[Fit, Keypoints2D]:
+            estimate = joined([states[row] for row in rows])
+            return fit_from(self.fitting, known, estimate), with_depths(known, self.fitting, estimate)
 
         results = self._each(seen, work, [person.weak_camera.photo_from_crop for person in people])
         return [
@@ -119,11 +123,13 @@ class PersonFitter:
         return results
 
     def _start(self, recoverer: Recoverer, photo: Tensor, person: SeenPerson) -> Person:
-        """What the network sees; without heat maps it cannot be told keypoints, and looks round them."""
-        if not recoverer.has_heatmaps:
-            return recoverer.recover_pixels([photo], [_box(person)], cameras=[person.camera])[0][0]
-        told = np.c_[person.positions, person.confidences.clip(0, 1)][None]
-        return recoverer.recover_keypoints_in(photo, told, self.keypoint_set, camera=person.camera)[0]
+        """What the network sees, told the keypoints where it has heat maps and enough of them are its own."""
+        camera = person.camera if person.is_camera_known else None
+        told = np.c_[person.positions, person.confidences][None]
+        try:
+            return recoverer.recover_keypoints_in(photo, told, self.keypoint_set, camera=camera)[0]
+        except BadInputError:
+            return recoverer.recover_pixels([photo], [_box(person)], cameras=[camera])[0][0]
 
     def fit_points(self, known: Sequence[KnownPoints], canvas: int) -> list[Person | HumanMeshError]:
         """A person through each set of points in space, or why there is none.
@@ -169,10 +175,10 @@ class PersonFitter:
     def _each(
         self,
         seen: Sequence[SeenPerson],
-        work: Callable[[list[int], Keypoints2D], Fit],
+        work: Callable[[list[int], Keypoints2D], tuple[Fit, Keypoints2D]],
         photo_from_crop: Sequence[np.ndarray],
     ) -> list[Person | HumanMeshError]:
-        """Fit those who can be fitted, all at once."""
+        """Fit those who can be fitted, all at once; `work` gives fits, and what it knew of the keypoints."""
         usable: dict[int, Keypoints2D] = {}
         results: dict[int, Person | HumanMeshError] = {}
         for row, person in enumerate(seen):
@@ -184,8 +190,8 @@ class PersonFitter:
                 results[row] = error
         if usable:
             rows = list(usable)
-            known = joined(list(usable.values()))
-            found = self._to_masks([seen[row] for row in rows], known, work(rows, known))
+            found, known = work(rows, joined(list(usable.values())))
+            found = self._to_masks([seen[row] for row in rows], known, found)
             crops_of_rows = torch.from_numpy(np.stack([photo_from_crop[row] for row in rows])).float()
             people = self._people([seen[row] for row in rows], found, crops_of_rows)
             for row, person, misfit in zip(rows, people, found.misfit.tolist(), strict=True):

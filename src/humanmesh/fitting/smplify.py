@@ -161,11 +161,12 @@ def fit_from(body: FittingBody, keypoints: Keypoints2D, start: BodyState) -> Fit
     for some in rows.split(BATCH):
         known, estimate = taken(keypoints, some), taken(start, some)
         candidates = Candidates(estimate, torch.arange(len(some)).to(some), torch.zeros_like(known.size))
-        fits.append(_told(_finished(candidates, body, _with_depths(known, body, estimate)), body, known))
+        fits.append(_told(_finished(candidates, body, with_depths(known, body, estimate)), body, known))
     return joined(fits)
 
 
-def _with_depths(keypoints: Keypoints2D, body: FittingBody, estimate: BodyState) -> KeypointsWithDepths:
+def with_depths(keypoints: Keypoints2D, body: FittingBody, estimate: BodyState) -> KeypointsWithDepths:
+    """The keypoints with their depths in an estimate of the same people."""
     points = body.keypoints(estimate.rotations, estimate.shape)[1][:, : keypoints.positions.shape[1]]
     return KeypointsWithDepths(**vars(keypoints), depths=depths_from_mean(points))
 
@@ -181,7 +182,7 @@ def fit_outline(
 
     Args:
         body: as of the fit.
-        keypoints: as of the fit.
+        keypoints: as of the fit; `with_depths` of a fit that began with an estimate, to keep them.
         start: what the fit found.
         silhouette: of each person.
         surface: from `silhouette.surface_body`.
@@ -191,9 +192,8 @@ def fit_outline(
     for some in rows.split(BATCH):
         known = taken(keypoints, some)
         outline = SilhouetteTerm(surface, taken(silhouette, some), known.camera, known.size, OUTLINE_WEIGHTS)
-        fitted = taken(start, some)
-        with_outline = FittingEnergy(body, _with_depths(known, body, fitted), TOLD_BY, (outline,))
-        found = minimise(with_outline, fitted, OUTLINE_STEPS).state
+        with_outline = FittingEnergy(body, known, TOLD_BY, (outline,))
+        found = minimise(with_outline, taken(start, some), OUTLINE_STEPS).state
         fits.append(_told(Candidates(found, rows[: len(some)], known.size), body, known))
     return joined(fits)
 

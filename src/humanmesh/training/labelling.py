@@ -14,7 +14,8 @@ from torch import Tensor
 
 from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.data.augmentation import NO_AUGMENTATION, augment
-from humanmesh.data.dataset import Batch, Sample, SampleSource, collate
+from humanmesh.data.dataset import Batch, Sample, SampleSource, collate, unlabelled_3d
+from humanmesh.errors import BadInputError
 from humanmesh.geometry.rotations import matrix_to_axis_angle
 from humanmesh.losses import root_relative
 from humanmesh.network.precision import has_fast_bfloat16
@@ -48,35 +49,39 @@ class LabelReport:
     labelled: int = 0
     """Got 3D labels."""
     known: int = 0
-    """Had 3D labels, and kept them."""
+    """Had measured or rendered ones, and kept them."""
 
 
 def with_fitted_labels(
     source: Sequence[Sample] | SampleSource, network: Recovery, crop_size: int, report: LabelReport
 ) -> Iterator[Sample]:
-    """Every sample of the source; those without 3D labels get those of a fit, as far as it meets the 2D ones.
+    """Every sample of the source; those whose 3D is not known get that of a fit, as far as it meets the 2D labels.
 
     Args:
-        source: packed people.
+        source: packed people. Labels of an earlier fit are made anew.
         network: with heat maps, in eval mode.
         crop_size: pixels, of its crops.
         report: counts them.
+
+    Raises:
+        BadInputError: where the network's answers are no bodies.
     """
     for start in range(0, len(source), _BATCH):
         samples = [source[row] for row in range(start, min(start + _BATCH, len(source)))]
-        unknown = [sample for sample in samples if not is_known(sample)]
+        unknown = [replace(sample, **unlabelled_3d()) for sample in samples if not is_known(sample)]
         fitted = iter(_fitted(unknown, network, crop_size) if unknown else [])
         for sample in samples:
             result = sample if is_known(sample) else next(fitted)
             report.people += 1
             report.known += is_known(sample)
-            report.labelled += is_known(result) and result is not sample
+            report.labelled += result is not sample and bool(result.weights_3d.any())
             yield result
 
 
 def is_known(sample: Sample) -> bool:
-    """Whether anything of the person is known in 3D."""
-    return bool(sample.weights_3d.any() or sample.pose_weight or sample.shape_weight)
+    """Whether anything of the person in 3D is measured or rendered: what is guessed has lower weights."""
+    is_point_known = bool((sample.weights_3d > JOINT_WEIGHT).any())
+    return is_point_known or sample.pose_weight == 1 or sample.shape_weight > 0
 
 
 @torch.no_grad()
@@ -87,20 +92,22 @@ def _fitted(samples: list[Sample], network: Recovery, crop_size: int) -> list[Sa
     with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
         estimate = network.told(crops, batch.keypoints_2d, batch.weights_2d).last
     trust = agreement(estimate, batch)
-    joints = root_relative(estimate.keypoints_3d, *_HIPS) * (trust > 0)[..., None]
+    joints = root_relative(estimate.keypoints_3d, *_HIPS)
     poses = matrix_to_axis_angle(estimate.rotations).flatten(1)
-    values = (tensor.float().cpu().numpy() for tensor in (trust, joints, poses))
+    if not bool(trust.isfinite().all() and joints.isfinite().all() and poses.isfinite().all()):
+        raise BadInputError("Weights", "their answer is no body", "Use weights whose training went well.")
+    values = (tensor.float().cpu().numpy() for tensor in (trust, joints * (trust > 0)[..., None], poses))
     return [_labelled(*each) for each in zip(samples, *values, strict=True)]
 
 
 def agreement(estimate: Estimate, batch: Batch) -> Float[Tensor, "batch 19"]:
     """How far each keypoint of a fit is trusted, from 0 to 1, by its distance from its label in a batch of plain crops; all 0 where
-    too few agree."""
+    too few agree, or where the camera sees the body in a mirror (a negative scale)."""
     in_boxes = NO_AUGMENTATION.margin / 2
     distances = in_boxes * (estimate.keypoints_2d - batch.keypoints_2d).norm(dim=-1)
     trust = batch.weights_2d * ((FAR - distances) / (FAR - NEAR)).clamp(0, 1)
     meets = (trust[:, _HIPS] > 0).all(1) & ((trust[:, LIMBS] > 0).sum(1) >= FEWEST)
-    return trust * meets[:, None]
+    return trust * (meets & (estimate.camera.scale > 0))[:, None]
 
 
 def _labelled(sample: Sample, trust: np.ndarray, joints: np.ndarray, pose: np.ndarray) -> Sample:
