@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	@echo "Open demo_output/photo.overlay.png, or drop demo_output/photo.glb into any 3D viewer."
 
 test: $(DEVELOPED)
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check .
