@@ -118,10 +118,9 @@ def checked_keypoints(
         raise BadInputError("Keypoints", f"an array of {given.shape}", wanted)
     told = np.ones((*given.shape[:2], 3), np.float32)
     told[..., : given.shape[2]] = given
-    names = [f"Keypoints of person {number}" for number in range(1, len(told) + 1)]
     people = [
-        _checked_person(person, skeleton, (width, height), name)
-        for person, name in zip(told, names, strict=True)
+        _checked_person(told[row], skeleton, (width, height), f"Keypoints of person {row + 1}")
+        for row in range(len(told))
     ]
     return torch.from_numpy(np.stack(people))
 
