@@ -224,6 +224,15 @@ def write_two_people(folder: Path, name: str) -> Path:
     return folder / f"{name}-00000.tar"
 
 
+def test_guessed_3d_is_no_truth(tmp_path):
+    person = made_sample(0, 96, "mine")
+    write_shards([person, replace(person, pose_weight=0.3, shape_weight=0.0)], tmp_path, "a_held_out")
+    measured, guessed = cases_of("shards-pck", tmp_path)
+    assert measured.truth_3d is not None
+    assert guessed.truth_3d is None
+    assert guessed.body is None
+
+
 def test_a_tar_and_its_folder_are_measured_alike(tmp_path):
     tar = write_two_people(tmp_path, "mine_held_out")
     write_two_people(tmp_path, "mine")  # for training

@@ -42,6 +42,13 @@ class Sample:
     record: str
     """Name of the record in its data set."""
 
+    @property
+    def has_known_3d(self) -> bool:
+        """Whether anything in 3D is measured or rendered, and not guessed."""
+        return self.pose_weight in (0, 1) and bool(
+            self.weights_3d.any() or self.pose_weight or self.shape_weight
+        )
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -194,7 +194,8 @@ def _read_shards(path: Path, report: ReadReport) -> list[Case]:
 
 def _case_of_shard(source: ShardSource, row: int) -> Case:
     sample = source[row]
-    truth = Truth3D(sample.keypoints_3d, sample.weights_3d) if sample.weights_3d.any() else None
+    has_truth = sample.has_known_3d and sample.weights_3d.any()
+    truth = Truth3D(sample.keypoints_3d, sample.weights_3d) if has_truth else None
     is_known = sample.pose_weight > 0 and sample.shape_weight > 0
     return Case(
         record=f"{sample.source}/{sample.record}",

@@ -29,7 +29,7 @@ FEWEST = 8
 JOINT_WEIGHT = 0.5
 """Of a joint that the fit meets, where one known from rendering or measuring has 1."""
 POSE_WEIGHT = 0.3
-"""Of the fit's rotations, of which keypoints do not show all."""
+"""Of the fit's rotations, of which keypoints do not show all; less than 1 says that 3D is guessed (`Sample.has_known_3d`)."""
 
 _HIPS = COCOPLUS_19.index["left_hip"], COCOPLUS_19.index["right_hip"]
 LIMBS = [
@@ -68,20 +68,14 @@ def with_fitted_labels(
     """
     for start in range(0, len(source), _BATCH):
         samples = [source[row] for row in range(start, min(start + _BATCH, len(source)))]
-        unknown = [replace(sample, **unlabelled_3d()) for sample in samples if not is_known(sample)]
+        unknown = [replace(sample, **unlabelled_3d()) for sample in samples if not sample.has_known_3d]
         fitted = iter(_fitted(unknown, network, crop_size) if unknown else [])
         for sample in samples:
-            result = sample if is_known(sample) else next(fitted)
+            result = sample if sample.has_known_3d else next(fitted)
             report.people += 1
-            report.known += is_known(sample)
+            report.known += sample.has_known_3d
             report.labelled += result is not sample and bool(result.weights_3d.any())
             yield result
-
-
-def is_known(sample: Sample) -> bool:
-    """Whether anything of the person in 3D is measured or rendered: what is guessed has lower weights."""
-    is_point_known = bool((sample.weights_3d > JOINT_WEIGHT).any())
-    return is_point_known or sample.pose_weight == 1 or sample.shape_weight > 0
 
 
 @torch.no_grad()
