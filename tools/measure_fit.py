@@ -21,6 +21,7 @@ from humanmesh.evaluation.data_sets import read_synthetic_part
 from humanmesh.evaluation.metrics import about, aligned, point_errors
 from humanmesh.files.priors import load_pose_prior
 from humanmesh.fitting.energy import BodyState, FittingBody, Keypoints2D, Keypoints3D, fitting_body
+from humanmesh.fitting.people import state_of
 from humanmesh.fitting.silhouette import silhouette_of, surface_body
 from humanmesh.fitting.smplify import (
     BATCH,
@@ -34,7 +35,6 @@ from humanmesh.fitting.smplify import (
 )
 from humanmesh.fitting.solver import joined, taken
 from humanmesh.geometry.cameras import PerspectiveCamera, default_focal_length
-from humanmesh.geometry.rotations import matrix_to_axis_angle
 from humanmesh.inference import Recoverer, load
 
 SIDE = 224
@@ -87,28 +87,23 @@ def main() -> None:
     print(f"{len(people.rows)} people, {torch.get_num_threads()} threads")
     print(HEADER)
 
-    def from_network(known: Keypoints2D) -> Fit:
-        return fit_from(people.body, known, network_start(people, known, recoverer))
+    def from_network(seen: Keypoints2D) -> Callable[[Keypoints2D], Fit]:
+        start = network_start(people, seen, recoverer)  # which the fit's time does not hold
+        return lambda known: fit_from(people.body, known, start)
 
     exact, noisy = people.keypoints, moved(people, noise)
     report("network", people, lambda known: unjudged(network_start(people, known, recoverer)), exact)
     mean = report("fit from the mean pose", people, lambda known: fit(people.body, known), exact)
-    refined = report("fit from the network", people, from_network, exact)
+    refined = report("fit from the network", people, from_network(exact), exact)
     report("fit with the mask", people, with_mask(people, recoverer, refined.state), exact)
-    rough = report("fit to noisy keypoints", people, from_network, noisy)
+    rough = report("fit to noisy keypoints", people, from_network(noisy), noisy)
     wild = noise.clone()
     wild[
         torch.arange(len(wild))[:, None], torch.rand(wild.shape[:2], generator=chance).argsort(1)[:, :WILD]
     ] += size * torch.randn(len(wild), WILD, 2, generator=chance)
-    outliers = report(
-        "the same, two of them wild",
-        people,
-        from_network,
-        moved(people, wild),
-    )
-    lost = report(
-        "two wild, from the mean pose", people, lambda known: fit(people.body, known), moved(people, wild)
-    )
+    with_wild = moved(people, wild)
+    outliers = report("the same, two of them wild", people, from_network(with_wild), with_wild)
+    lost = report("two wild, from the mean pose", people, lambda known: fit(people.body, known), with_wild)
     order = torch.rand(wild.shape[:2], generator=chance).argsort(1)
     shuffled = seen_keypoints(
         exact.positions.gather(1, order[..., None].expand_as(exact.positions)),
@@ -116,7 +111,7 @@ def main() -> None:
         exact.camera,
     )
     nonsense = report("shuffled, from the mean pose", people, lambda known: fit(people.body, known), shuffled)
-    astray = report("shuffled, from the network", people, from_network, shuffled)
+    astray = report("shuffled, from the network", people, from_network(shuffled), shuffled)
     print_failures(
         {
             "exact, mean pose": mean,
@@ -163,13 +158,7 @@ def network_start(people: People, known: Keypoints2D, recoverer: Recoverer) -> B
         recoverer.recover_keypoints_in(photo, told[row : row + 1], COCOPLUS_19.name)[0]
         for row, photo in enumerate(photos)
     ]
-    rotations = torch.stack([torch.from_numpy(person.rotations) for person in found])
-    return BodyState(
-        rotations[:, 0],
-        matrix_to_axis_angle(rotations[:, 1:]).flatten(1),
-        torch.stack([torch.from_numpy(person.shape) for person in found]),
-        torch.stack([torch.from_numpy(person.translation) for person in found]),
-    )
+    return joined([state_of(person) for person in found])
 
 
 def with_mask(people: People, recoverer: Recoverer, start: BodyState) -> Callable[[Keypoints2D], Fit]:

@@ -2,7 +2,7 @@
 
     python tools/measure_labels.py SHARDS NAME --count 500
 
-Errors are those of the twelve joints of arms and legs of the people who get labels, mm: after a similarity (reconstruction error), and
+Errors are those of the twelve joints of arms and legs of the people who get labels of all twelve, mm: after a similarity (reconstruction error), and
 about the middle of the hips. "alone" is the network that reads its heat maps, "told" the one that is told the 2D labels.
 """
 

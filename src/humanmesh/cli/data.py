@@ -106,24 +106,6 @@ class Synthesize:
 
 
 @dataclass(frozen=True)
-class Show:
-    """Draw a sheet of packed people with their keypoints: the person's left blue, the right orange."""
-
-    shards: Annotated[Path, tyro.conf.Positional]
-    """Folder of shards, or one tar."""
-    out: Path
-    """Picture to write, .png."""
-    name: str | None = None
-    """Show one data set only; all where None."""
-    count: int = 24
-    """People of each data set, evenly over it."""
-    columns: int = 8
-    """People in a row."""
-    json: _Switch = False
-    """Print the result as JSON."""
-
-
-@dataclass(frozen=True)
 class Label:
     """Give packed people 3D labels, in place: the bodies that a network finds for their keypoints, as far as these agree.
 
@@ -141,6 +123,24 @@ class Label:
     """"anny", or the path of the SMPL file that the weights were trained with."""
     device: str | None = None
     """Device as PyTorch names it; a CUDA device where there is one, else the CPU, where None."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Draw a sheet of packed people with their keypoints: the person's left blue, the right orange."""
+
+    shards: Annotated[Path, tyro.conf.Positional]
+    """Folder of shards, or one tar."""
+    out: Path
+    """Picture to write, .png."""
+    name: str | None = None
+    """Show one data set only; all where None."""
+    count: int = 24
+    """People of each data set, evenly over it."""
+    columns: int = 8
+    """People in a row."""
     json: _Switch = False
     """Print the result as JSON."""
 

@@ -92,7 +92,7 @@ class PersonFitter:
 
     def refine(self, people: Sequence[Person], seen: Sequence[SeenPerson]) -> list[Person | HumanMeshError]:
         """The same from an estimate of each person; `seen` has the estimate's camera. Who was given a height keeps it."""
-        states = [_state(person) for person in people]
+        states = [state_of(person) for person in people]
 
         def work(rows: list[int], known: Keypoints2D) -> tuple[Fit, Keypoints2D]:
             estimate = joined([states[row] for row in rows])
@@ -340,8 +340,8 @@ def _as_tall_as(person: Person, refined: Person) -> Person:
     return refined.scaled(person.measurements.height / refined.measurements.height)
 
 
-def _state(person: Person) -> BodyState:
-    """Of the body of the usual size."""
+def state_of(person: Person) -> BodyState:
+    """Where a fit of one person starts; of the body of the usual size."""
     rotations = torch.from_numpy(person.rotations)[None]
     return BodyState(
         rotations[:, 0],

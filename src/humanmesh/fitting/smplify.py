@@ -149,7 +149,7 @@ def fit(body: FittingBody, keypoints: Keypoints2D) -> Fit:
         candidates = from_views(known, body, torch.cat([mean, prior.means]))
         for stage in (RIGID, ROUGH, MIDDLE):
             candidates = run_stage(candidates, body, known, stage)
-        return _told(_finished(candidates, body, known), body, known)
+        return _judged(_finished(candidates, body, known), body, known)
 
     return _in_batches(fit_some, keypoints)
 
@@ -161,7 +161,7 @@ def fit_from(body: FittingBody, keypoints: Keypoints2D, start: BodyState) -> Fit
     for some in rows.split(BATCH):
         known, estimate = taken(keypoints, some), taken(start, some)
         candidates = Candidates(estimate, torch.arange(len(some)).to(some), torch.zeros_like(known.size))
-        fits.append(_told(_finished(candidates, body, with_depths(known, body, estimate)), body, known))
+        fits.append(_judged(_finished(candidates, body, with_depths(known, body, estimate)), body, known))
     return joined(fits)
 
 
@@ -194,7 +194,7 @@ def fit_outline(
         outline = SilhouetteTerm(surface, taken(silhouette, some), known.camera, known.size, OUTLINE_WEIGHTS)
         with_outline = FittingEnergy(body, known, TOLD_BY, (outline,))
         found = minimise(with_outline, taken(start, some), OUTLINE_STEPS).state
-        fits.append(_told(Candidates(found, rows[: len(some)], known.size), body, known))
+        fits.append(_judged(Candidates(found, rows[: len(some)], known.size), body, known))
     return joined(fits)
 
 
@@ -205,7 +205,7 @@ def fit_points(body: FittingBody, keypoints: Keypoints3D) -> Fit:
         candidates = from_points(known, body)
         for stage in STAGES_3D:
             candidates = run_stage(candidates, body, known, stage)
-        return _told(candidates, body, known)
+        return _judged(candidates, body, known)
 
     return _in_batches(fit_some, keypoints)
 
@@ -223,6 +223,6 @@ def _finished(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D)
     return run_stage(candidates, body, keypoints, NEAREST)
 
 
-def _told(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D | Keypoints3D) -> Fit:
+def _judged(candidates: Candidates, body: FittingBody, keypoints: Keypoints2D | Keypoints3D) -> Fit:
     energy = FittingEnergy(body, keypoints, TOLD_BY).quadratic(candidates.state).energy
     return Fit(candidates.state, energy / (keypoints.confidences > 0).sum(1))
