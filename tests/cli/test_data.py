@@ -14,8 +14,10 @@ from humanmesh.cli import main
 from humanmesh.data.pool import read_pool
 from humanmesh.data.readers import READERS
 from humanmesh.data.shards import STORED_SIZE, ShardSource, data_sets_in, write_shards
+from humanmesh.data.synthetic_poses import mirrored_rotations
 from humanmesh.evaluation.data_sets import read_synthetic_part
 from humanmesh.evaluation.metrics import aligned, point_errors
+from humanmesh.geometry.rotations import axis_angle_to_matrix
 from made_samples import made_sample
 from photo_layouts import LAYOUTS, coco_content, write_json, write_lsp, write_photo
 
@@ -252,6 +254,39 @@ def test_synthesis_without_motion_or_people_is_refused(tmp_path, capsys, scene):
     assert "no clip" in sentence_of(capsys, *scene, *out, "--count", "2", "--held-out")
 
 
+def test_recorded_poses_get_hands_that_touch_and_people_in_these_poses(tmp_path, capsys, scene, monkeypatch):
+    monkeypatch.setattr("humanmesh.cli.data_poses._TRIALS", 50)
+    capsys.readouterr()
+    touching = tmp_path / "touching.npz"
+    words = ["touch", "--motion", str(tmp_path / "motion.npz"), "--out", str(touching), "--count", "2"]
+    assert result_of(capsys, *words) == {"poses": 2}
+    poses = np.load(touching)["pose"]
+    assert poses.shape == (2, 72)
+    words = [*scene, "--motion", str(touching), "--count", "3", "--out", str(tmp_path / "out")]
+    result_of(capsys, *words, "--exact-poses", "--name", "touching")
+    source = ShardSource("touching", data_sets_in(tmp_path / "out")["touching"])
+    drawn = axis_angle_to_matrix(torch.from_numpy(source[0].pose).view(24, 3))[None]
+    either = torch.cat([drawn, mirrored_rotations(drawn)])[:, None, 1:]
+    given = axis_angle_to_matrix(torch.from_numpy(poses).view(2, 24, 3))[:, 1:]
+    assert (either - given).abs().amax((2, 3, 4)).min() < 1e-3
+
+
+def test_poses_that_cannot_be_made_are_one_sentence(tmp_path, capsys, scene):
+    capsys.readouterr()
+    out, motion = ["--out", str(tmp_path / "poses.npz")], ["--motion", str(tmp_path / "motion.npz")]
+    assert "--count: 0" in sentence_of(capsys, "touch", *motion, *out, "--count", "0")
+    assert "no clip" in sentence_of(capsys, "touch", *motion, *out, "--held-out")
+    assert "nowhere.npz" in sentence_of(capsys, "touch", "--motion", "nowhere.npz", *out)
+    write_shards([made_sample(size=STORED_SIZE, known_3d=False)], tmp_path / "mine", "mine")
+    assert "humanmesh data label" in sentence_of(capsys, "poses", str(tmp_path / "mine"), *out)
+    assert "nowhere" in sentence_of(capsys, "poses", str(tmp_path / "nowhere"), *out)
+    write_shards([made_sample(size=STORED_SIZE)], tmp_path / "held", "a_held_out")
+    assert "hold-outs alone" in sentence_of(capsys, "poses", str(tmp_path / "held"), *out)
+    tar = str(tmp_path / "held" / "a_held_out-00000.tar")
+    assert "Give the folder" in sentence_of(capsys, "poses", tar, *out)
+    assert not (tmp_path / "poses.npz").exists()
+
+
 def test_a_sheet_shows_people_with_their_keypoints(tmp_path, capsys):
     file = write_photos(tmp_path, 9)
     shards, picture = tmp_path / "out", tmp_path / "sheet.png"
@@ -322,6 +357,9 @@ def test_packed_people_get_the_3d_of_the_bundled_weights_and_hold_outs_stay(tmp_
         )
     )  # fmt: skip
     assert point_errors(aligned(found, expected), expected).mean() < 0.03  # metres
+    poses = tmp_path / "poses.npz"
+    assert result_of(capsys, "poses", str(shards), "--out", str(poses)) == {"people": 1, "poses": 1}
+    assert np.allclose(np.load(poses)["pose"][0, 3:], sample.pose[3:], atol=1e-3)
     assert main(["data", "label", str(shards), "--name", "one"]) == 0
     assert "one: 1 of 1 people got 3D labels; that of 0 was known" in capsys.readouterr().out
 

@@ -25,6 +25,7 @@ from humanmesh.data.synthetic_recipe import (
     is_held_out,
     picture_paths,
     read_pose_library,
+    read_weighted_pose_library,
     run,
     samples_of,
 )
@@ -317,6 +318,20 @@ def test_clips_of_one_action_are_drawn_as_often_as_one_clip(tmp_path):
     write_motion(tmp_path / "motion.npz", ["walk/1", "walk/2", "walk/3", "flip"])
     weights = read_pose_library(tmp_path / "motion.npz", held_out=False).weights
     torch.testing.assert_close(weights, torch.tensor([1 / 3, 1 / 3, 1 / 3, 1.0]))
+
+
+def test_poses_are_drawn_as_often_as_their_weights_say_within_the_purpose(tmp_path):
+    write_motion(tmp_path / "motion.npz", ["walk", "test_walk", "flip"])
+    with np.load(tmp_path / "motion.npz") as arrays:
+        np.savez(tmp_path / "weighted.npz", **arrays, weight=np.array([0.1, 0.4, 0.5]))
+    library = read_weighted_pose_library(tmp_path / "weighted.npz", held_out=False)
+    assert len(library.poses) == 2
+    assert float(library.weights[1] / library.weights[0]) == pytest.approx(5)
+    with pytest.raises(MissingAssetError, match=r"nowhere\.npz"):
+        read_weighted_pose_library(tmp_path / "nowhere.npz", held_out=False)
+    write_motion(tmp_path / "motion.npz", ["walk"])
+    with pytest.raises(BadInputError, match="no clip"):
+        read_weighted_pose_library(tmp_path / "motion.npz", held_out=True)
 
 
 def test_a_missing_motion_file_and_one_without_clips_for_the_purpose_are_named(tmp_path):

@@ -5,14 +5,14 @@ measured during a training and never trained on. A re-run replaces all tars of i
 """
 
 import json
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from humanmesh.cli.data_poses import Motion, Poses, Touch, gather_motion, gather_poses, touch
+from humanmesh.cli.packed import counted, sources_in, training_sources_in
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, MissingAssetError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from humanmesh.data.dataset import Sample
     from humanmesh.data.readers import ReadReport
-    from humanmesh.data.shards import ShardSource
     from humanmesh.network.recovery import Recovery
 
 _Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -54,33 +53,11 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Motion:
-    """Gather motion capture of every kind into one file of poses for the adversary and for synthetic people."""
-
-    folder: Annotated[Path, tyro.conf.Positional]
-    """Searched, with all folders in it, for .amc (beside its .asf), .bvh, AMASS .npz, exponential maps .npz (beside
-    skeleton.json) and DeepMimic .txt."""
-    out: Path
-    """File to write, .npz."""
-    amc_frame_rate: float = 30.0
-    """Hz of .amc files, which do not say it."""
-    knee_offset: float = 0.0
-    """Degrees, 0 to 60, by which the recorded knees of people who stand are bent too far: 20 for CMU's recordings, whose skeletons
-    crouch. Bent knees are changed less, and hips and ankles turn along, so that the feet stay in their places."""
-    without_benchmark: _Switch = False
-    """Leave out the clips that pose the people of the protocol `synthetic`, for an adversary that shall not have seen them."""
-    strict: _Switch = False
-    """Stop at the first file that cannot be read, instead of leaving it out and naming it."""
-    json: _Switch = False
-    """Print the result as JSON."""
-
-
-@dataclass(frozen=True)
 class Synthesize:
     """Draw synthetic people with exact labels, straight into shards."""
 
     motion: Path
-    """.npz that `humanmesh data motion` wrote."""
+    """.npz that `humanmesh data motion`, `poses` or `touch` wrote."""
     backgrounds: tuple[Path, ...]
     """Folders of photos without people."""
     textures: tuple[Path, ...]
@@ -99,6 +76,8 @@ class Synthesize:
     """"anny", or the path of an SMPL file."""
     device: str = "cpu"
     """Device as PyTorch names it, such as cpu or cuda:0."""
+    exact_poses: _Switch = False
+    """Pose people as the file has them, but for mirror and view: no noise, and no legs of another frame. For poses of `humanmesh data touch`."""
     benchmark: _Switch = False
     """Write .pt files with masks and body parts, as the protocol `synthetic` of `humanmesh evaluate` reads them, instead of shards."""
     json: _Switch = False
@@ -148,13 +127,15 @@ class Show:
 Arguments = (
     Annotated[Pack, tyro.conf.subcommand("pack")]
     | Annotated[Motion, tyro.conf.subcommand("motion")]
+    | Annotated[Poses, tyro.conf.subcommand("poses")]
+    | Annotated[Touch, tyro.conf.subcommand("touch")]
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
     | Annotated[Label, tyro.conf.subcommand("label")]
     | Annotated[Show, tyro.conf.subcommand("show")]
 )
 
 
-def run(arguments: "Pack | Motion | Synthesize | Label | Show") -> int:
+def run(arguments: Arguments) -> int:
     """Do it, and say what came of it.
 
     Raises:
@@ -162,7 +143,9 @@ def run(arguments: "Pack | Motion | Synthesize | Label | Show") -> int:
     """
     does: dict[type, Any] = {
         Pack: _pack,
-        Motion: _motion,
+        Motion: gather_motion,
+        Poses: gather_poses,
+        Touch: touch,
         Synthesize: _synthesize,
         Label: _label,
         Show: _show,
@@ -217,45 +200,10 @@ def _left_out(report: "ReadReport") -> list[str]:
     ]
 
 
-def _motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
-    from humanmesh.data.motion_files import (
-        MotionReport,
-        MotionRules,
-        pose_arrays,
-        read_motion_folder,
-        write_motion,
-    )
-    from humanmesh.data.synthetic_recipe import is_held_out
-    from humanmesh.files.writing import output_file
-
-    if not 0 <= arguments.knee_offset <= 60:
-        raise BadInputError("--knee-offset", f"{arguments.knee_offset}", "Give degrees from 0 to 60.")
-    rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
-    output_file(arguments.out)  # before minutes of reading
-    report = MotionReport()
-    with PatientBar("files") as bar:
-        motions = read_motion_folder(arguments.folder, rules, report, bar)
-    if arguments.without_benchmark:
-        motions = [motion for motion in motions if not is_held_out(motion.name)]
-        if not motions:
-            raise BadInputError(
-                f"Motion in {arguments.folder}", "all of it poses the benchmark", "Leave out --without-benchmark."
-            )  # fmt: skip
-    arrays = pose_arrays(motions, math.radians(arguments.knee_offset))
-    write_motion(arguments.out, arrays)
-    kept, found = len(arrays["pose"]), sum(len(motion.rotations) for motion in motions)
-    result = {
-        "files": report.files, "clips": len(motions), "frames": kept, "frames_left_out": found - kept,
-        "files_left_out": report.left_out,
-    }  # fmt: skip
-    lines = [f"{arguments.out}: {kept:,} poses of {len(motions):,} clips from {report.files:,} files"]
-    if found > kept:
-        lines.append(f"{found - kept:,} frames are left out: a joint is turned further than a body can")
-    return result, [*lines, *(f"left out: {sentence}" for sentence in report.left_out)]
-
-
 def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
     from humanmesh.data.shards import HELD_OUT, check_name
+    from humanmesh.data.synthetic import SyntheticConfig
+    from humanmesh.data.synthetic_poses import PoseConfig
     from humanmesh.data.synthetic_recipe import SynthesisJob
     from humanmesh.inference import usable_device
 
@@ -268,6 +216,7 @@ def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
         out=arguments.out, motion=arguments.motion, backgrounds=arguments.backgrounds, textures=arguments.textures,
         count=arguments.count, seed=arguments.seed, body=arguments.body, held_out=arguments.held_out,
         device=str(usable_device(arguments.device)),
+        config=SyntheticConfig(PoseConfig(mixed_share=0, noise=0) if arguments.exact_poses else PoseConfig()),
     )  # fmt: skip
     with PatientBar("people") as bar:
         if arguments.benchmark:
@@ -292,29 +241,15 @@ def _synthetic_shards(job: Any, name: str, bar: PatientBar) -> tuple[dict[str, A
     from humanmesh.files.body_models import load_body_data
 
     people = synthetic_people(job, assets_of(job, load_body_data(job.body)), name)
-    count = write_data_sets({name: _counted(people, bar, job.count)}, job.out)[name]
+    count = write_data_sets({name: counted(people, bar, job.count)}, job.out)[name]
     return {"people": {name: count}}, [_written(name, count, job.out)]
 
 
-def _counted(samples: "Iterator[Sample]", bar: PatientBar, total: int, before: int = 0) -> "Iterator[Sample]":
-    for done, sample in enumerate(samples, before + 1):
-        yield sample
-        bar(done, total)
-
-
 def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
-    from humanmesh.data.shards import HELD_OUT, relabelled, write_shards
+    from humanmesh.data.shards import relabelled, write_shards
     from humanmesh.training.labelling import LabelReport, with_fitted_labels
 
-    if arguments.shards.is_file():
-        raise BadInputError(
-            f"{arguments.shards}", "a file", "Give the folder that `humanmesh data pack` wrote."
-        )
-    found = _sources(arguments.shards, arguments.name)
-    sources = [source for source in found if not source.name.endswith(HELD_OUT)]
-    if not sources:
-        what = f"Data set {arguments.name}" if arguments.name else f"Folder {arguments.shards}"
-        raise BadInputError(what, "hold-outs alone", "They stay as they are; name people to train on.")
+    sources = training_sources_in(arguments.shards, arguments.name)
     network, crop_size = _labelling_network(arguments)
     total = sum(len(source) for source in sources)
     reports: dict[str, LabelReport] = {}
@@ -323,8 +258,8 @@ def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
             before = sum(report.people for report in reports.values())
             report = reports[source.name] = LabelReport()
             people = with_fitted_labels(source, network, crop_size, report)
-            counted = _counted(people, bar, total, before)
-            write_shards(relabelled(source, counted), arguments.shards, source.name)
+            people = counted(people, bar, total, before)
+            write_shards(relabelled(source, people), arguments.shards, source.name)
     lines = [
         f"{name}: {report.labelled:,} of {report.people:,} people got 3D labels; that of {report.known:,} was known"
         for name, report in reports.items()
@@ -355,7 +290,7 @@ def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:
         raise BadInputError("--count or --columns", "a number below 1", "Give at least 1 of each.")
     records: dict[str, list[str]] = {}
     pictures: list[Tensor] = []
-    for source in _sources(arguments.shards, arguments.name):
+    for source in sources_in(arguments.shards, arguments.name):
         rows = range(0, len(source), -(-len(source) // arguments.count))
         samples = [source[row] for row in rows]
         pictures += [_drawn(sample) for sample in samples]
@@ -363,20 +298,6 @@ def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:
     write_png(arguments.out, contact_sheet(pictures, arguments.columns))
     lines = [f"{name}: {len(shown)} people, {shown[0]} to {shown[-1]}" for name, shown in records.items()]
     return {"picture": str(arguments.out), "records": records}, [*lines, f"wrote {arguments.out}"]
-
-
-def _sources(shards: Path, name: str | None) -> "list[ShardSource]":
-    from humanmesh.data.shards import ShardSource, data_sets_in
-    from humanmesh.errors import UnknownNameError
-
-    if not shards.exists():
-        raise MissingAssetError("shards", shards, "Write them with `humanmesh data pack`.")
-    found = data_sets_in(shards) if shards.is_dir() else {shards.stem: [shards]}
-    if name is not None and name not in found:
-        raise UnknownNameError("data set", name, list(found))
-    if not found:
-        raise BadInputError(f"Folder {shards}", "no tar in it", "Write shards with `humanmesh data pack`.")
-    return [ShardSource(key, paths) for key, paths in found.items() if name in (None, key)]
 
 
 def _drawn(sample: "Sample") -> "Tensor":

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.data.dataset import Sample
+from humanmesh.data.pool import read_pool
 from humanmesh.data.shards import STORED_SIZE
 from humanmesh.data.synthetic import (
     SyntheticAssets,
@@ -86,23 +87,42 @@ def read_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
         MissingAssetError: where there is no such file.
         BadInputError: where it is no file of `humanmesh data motion`, or holds none of these poses.
     """
-    if not path.exists():
-        raise MissingAssetError("motion file", path, "Pack motion capture into one first.")
     poses, clips, names = _read_motion(path)
-    chosen = np.array([is_held_out(name) == held_out for name in names], bool)[clips]
+    chosen = _chosen_rows(path, clips, names, held_out=held_out)
     poses, clips = poses[chosen], clips[chosen]
-    if not len(poses):
-        raise BadInputError(
-            f"Motion file {path}", "no clip for this purpose", f"Held out are {HELD_OUT_CLIPS}."
-        )
     _, actions = np.unique([name.split("/")[0] for name in names], return_inverse=True)
     return balanced_over_clips(
         torch.from_numpy(poses.astype(np.float32)), torch.from_numpy(actions[clips].astype(np.int64))
     )
 
 
+def read_weighted_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
+    """The same poses, drawn as the adversary's pool draws them (`data.pool.read_pool`).
+
+    Raises:
+        MissingAssetError: where there is no such file.
+        BadInputError: where it is no file of `humanmesh data motion`, or holds none of these poses.
+    """
+    _, clips, names = _read_motion(path)
+    chosen = _chosen_rows(path, clips, names, held_out=held_out)
+    pool = read_pool(path)
+    return PoseLibrary(pool.poses[chosen], pool.chances[chosen])
+
+
+def _chosen_rows(path: Path, clips: np.ndarray, names: list[str], *, held_out: bool) -> np.ndarray:
+    """(frames,) whether each frame's clip is for this purpose."""
+    chosen = np.array([is_held_out(name) == held_out for name in names], bool)[clips]
+    if not chosen.any():
+        raise BadInputError(
+            f"Motion file {path}", "no clip for this purpose", f"Held out are {HELD_OUT_CLIPS}."
+        )
+    return chosen
+
+
 def _read_motion(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Poses (frames, 72), the number of each one's clip, and the names of the clips."""
+    if not path.exists():
+        raise MissingAssetError("motion file", path, "Pack motion capture into one first.")
     what, remedy = f"Motion file {path}", "Make it with: humanmesh data motion."
     wanted = ("pose", "clip", "clip_names")
     arrays = read_arrays(path, what, remedy, wanted)

@@ -1,0 +1,197 @@
+"""The parts of `humanmesh data` that write files of poses: from motion capture, from labelled photos, and with hands that touch the body."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from humanmesh.cli.packed import counted, training_sources_in
+from humanmesh.cli.progress import PatientBar
+from humanmesh.errors import BadInputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+_TRIALS = 500
+"""Poses that are tried at once; part of the recipe, like the seed."""
+_FEWEST = 0.02
+"""Share of the trials that must come out; a half does from the motion capture of `docs/evaluation.md`."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Gather motion capture of every kind into one file of poses for the adversary and for synthetic people."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Searched, with all folders in it, for .amc (beside its .asf), .bvh, AMASS .npz, exponential maps .npz (beside
+    skeleton.json) and DeepMimic .txt."""
+    out: Path
+    """File to write, .npz."""
+    amc_frame_rate: float = 30.0
+    """Hz of .amc files, which do not say it."""
+    knee_offset: float = 0.0
+    """Degrees, 0 to 60, by which the recorded knees of people who stand are bent too far: 20 for CMU's recordings, whose skeletons
+    crouch. Bent knees are changed less, and hips and ankles turn along, so that the feet stay in their places."""
+    without_benchmark: _Switch = False
+    """Leave out the clips that pose the people of the protocol `synthetic`, for an adversary that shall not have seen them."""
+    strict: _Switch = False
+    """Stop at the first file that cannot be read, instead of leaving it out and naming it."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Gather the poses of people in photos that `humanmesh data label` found into a file like that of `motion`, to render people in them.
+
+    Taken are people whose arms and legs agree with the photo's keypoints in eleven joints and more. Hold-outs are left out, and people
+    whose 3D is measured or rendered.
+    """
+
+    shards: Annotated[Path, tyro.conf.Positional]
+    """Folder of shards."""
+    out: Path
+    """File to write, .npz."""
+    name: str | None = None
+    """Take one data set only; all but the hold-outs where None."""
+    body: str = "anny"
+    """"anny", or an SMPL file: whose parts must not pass through each other."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Make poses of people whose hands touch their own body, which motion capture has few of, from those of `motion`.
+
+    Give the file to `humanmesh data synthesize --exact-poses`.
+    """
+
+    motion: Path
+    """.npz that `humanmesh data motion` or `humanmesh data poses` wrote."""
+    out: Path
+    """File to write, .npz."""
+    count: int = 10_000
+    """Poses to make; a thousand take about two minutes on one core."""
+    held_out: _Switch = False
+    """Start from the clips that are kept for measuring instead of all others."""
+    seed: int = 0
+    """Of the random choices."""
+    body: str = "anny"
+    """"anny", or the path of an SMPL file."""
+    json: _Switch = False
+    """Print the result as JSON."""
+
+
+def gather_motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
+    """Do it; the result, and what to say."""
+    from humanmesh.data.motion_files import (
+        MotionReport,
+        MotionRules,
+        pose_arrays,
+        read_motion_folder,
+        write_motion,
+    )
+    from humanmesh.data.synthetic_recipe import is_held_out
+    from humanmesh.files.writing import output_file
+
+    if not 0 <= arguments.knee_offset <= 60:
+        raise BadInputError("--knee-offset", f"{arguments.knee_offset}", "Give degrees from 0 to 60.")
+    rules = MotionRules(arguments.amc_frame_rate, arguments.strict, leave_out=arguments.out)
+    output_file(arguments.out)  # before minutes of reading
+    report = MotionReport()
+    with PatientBar("files") as bar:
+        motions = read_motion_folder(arguments.folder, rules, report, bar)
+    if arguments.without_benchmark:
+        motions = [motion for motion in motions if not is_held_out(motion.name)]
+        if not motions:
+            raise BadInputError(
+                f"Motion in {arguments.folder}", "all of it poses the benchmark", "Leave out --without-benchmark."
+            )  # fmt: skip
+    arrays = pose_arrays(motions, math.radians(arguments.knee_offset))
+    write_motion(arguments.out, arrays)
+    kept, found = len(arrays["pose"]), sum(len(motion.rotations) for motion in motions)
+    result = {
+        "files": report.files, "clips": len(motions), "frames": kept, "frames_left_out": found - kept,
+        "files_left_out": report.left_out,
+    }  # fmt: skip
+    lines = [f"{arguments.out}: {kept:,} poses of {len(motions):,} clips from {report.files:,} files"]
+    if found > kept:
+        lines.append(f"{found - kept:,} frames are left out: a joint is turned further than a body can")
+    return result, [*lines, *(f"left out: {sentence}" for sentence in report.left_out)]
+
+
+def gather_poses(arguments: Poses) -> tuple[dict[str, Any], list[str]]:
+    """Do it; the result, and what to say."""
+    import numpy as np
+    import torch
+
+    from humanmesh.body.capsules import CapsuleBody
+    from humanmesh.files.body_models import load_body_data
+    from humanmesh.files.writing import output_file
+    from humanmesh.training.labelled_poses import poses_in_world, trusted_poses
+
+    output_file(arguments.out)
+    sources = training_sources_in(arguments.shards, arguments.name)
+    body = CapsuleBody(load_body_data(arguments.body))
+    total = sum(len(source) for source in sources)
+    with PatientBar("people") as bar:
+        samples = (source[row] for source in sources for row in range(len(source)))
+        found = list(trusted_poses(counted(samples, bar, total)))
+    if not found:
+        raise BadInputError(
+            f"{arguments.shards}", "no 3D that agrees with its photo", "Run `humanmesh data label`."
+        )
+    rotations = poses_in_world(torch.from_numpy(np.array(found, np.float32)), body)
+    if not len(rotations):
+        raise BadInputError(
+            f"{arguments.shards}", "no pose that a body can take", "Label it with other weights."
+        )
+    _write_poses(arguments.out, rotations, "photos")
+    lines = [f"{arguments.out}: {len(rotations):,} poses of {total:,} people"]
+    return {"people": total, "poses": len(rotations)}, lines
+
+
+def touch(arguments: Touch) -> tuple[dict[str, Any], list[str]]:
+    """Do it; the result, and what to say."""
+    import torch
+
+    from humanmesh.data.synthetic_recipe import HELD_OUT_CLIPS, read_weighted_pose_library
+    from humanmesh.data.touching import TouchBody, touching_poses
+    from humanmesh.files.body_models import load_body_data
+    from humanmesh.files.joint_limits import bundled_joint_limits
+    from humanmesh.files.writing import output_file
+
+    if arguments.count < 1:
+        raise BadInputError("--count", f"{arguments.count}", "Give a number of poses, at least 1.")
+    output_file(arguments.out)
+    library = read_weighted_pose_library(arguments.motion, held_out=arguments.held_out)
+    body, limits = TouchBody(load_body_data(arguments.body)), bundled_joint_limits()
+    generator = torch.Generator().manual_seed(arguments.seed)
+    parts: list[Tensor] = []
+    made = 0
+    with PatientBar("poses") as bar:
+        while made < arguments.count:
+            parts.append(touching_poses(library, body, limits, _TRIALS, generator))
+            made += len(parts[-1])
+            if made < _FEWEST * len(parts) * _TRIALS:
+                raise BadInputError(f"Motion file {arguments.motion}", "hardly an arm that reaches the body", "Add recordings.")  # fmt: skip
+            bar(min(made, arguments.count), arguments.count)
+    name = HELD_OUT_CLIPS[0].replace("*", "touching") if arguments.held_out else "touching"
+    _write_poses(arguments.out, torch.cat(parts)[: arguments.count], name)
+    return {"poses": arguments.count}, [f"{arguments.out}: {arguments.count:,} poses"]
+
+
+def _write_poses(path: Path, rotations: "Tensor", clip: str) -> None:
+    """Write poses as one clip, so that all are drawn alike."""
+    import numpy as np
+
+    from humanmesh.data.motion_files import write_motion
+    from humanmesh.geometry.rotations import matrix_to_axis_angle
+
+    clips = np.zeros(len(rotations), np.int32)
+    poses = matrix_to_axis_angle(rotations).flatten(1).numpy()
+    write_motion(path, {"pose": poses, "clip": clips, "clip_names": np.array([clip])})
