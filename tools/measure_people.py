@@ -166,6 +166,9 @@ def main() -> None:
     if arguments.detector:
         recoverer = load(arguments.weights, detector=arguments.detector)
         report(arguments.detector, ours(recoverer), suites, (0.0,))
+    if not hasattr(cv2, "HOGDescriptor"):
+        print("OpenCV 5 has no HOG; its rows need: pip install 'opencv-python-headless<5'")
+        return
     for enlarged in (1.0, 1.5, 2.0):
         for is_shrunk in (False, True):
             name = f"HOG x {enlarged:g}{', shrunk' if is_shrunk else ''}"
