@@ -1,4 +1,4 @@
-"""Make data to train on: pack photos, label them in 3D, gather motion capture, draw synthetic people, look at what was packed.
+"""Make data to train on: pack photos, label them in 3D, gather and make poses, draw synthetic people, look at what was packed.
 
 Packed data is a folder of WebDataset tars, NAME-00000.tar and so on; a data set whose name ends in `_held_out` is
 measured during a training and never trained on. A re-run replaces all tars of its names, or, when it fails, none.
