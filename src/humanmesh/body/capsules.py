@@ -36,6 +36,13 @@ class PosedCapsules:
         )
         return self.radii[:, first] + self.radii[:, second] - gap
 
+    def moved(
+        self, world: Float[Tensor, "people parts 3 3"], joints: Float[Tensor, "people parts 3"]
+    ) -> "PosedCapsules":
+        """These of the rest pose, of each person or of one body for all, turned by `world` and begun at the joints (metres)."""
+        turned = (world @ (self.ends - self.starts)[..., None]).squeeze(-1)
+        return PosedCapsules(joints, joints + turned, self.radii.expand(len(joints), -1))
+
 
 def segment_distance(
     start_a: Float[Tensor, "*batch 3"],
@@ -123,8 +130,7 @@ class CapsuleBody:
     def posed(self, rest: PosedCapsules, rotations: Float[Tensor, "people 24 3 3"]) -> PosedCapsules:
         """The capsules of the rest pose moved as the joints move."""
         world, joints = self.tree(rotations, rest.starts)
-        turned = (world @ (rest.ends - rest.starts)[..., None]).squeeze(-1)
-        return PosedCapsules(joints, joints + turned, rest.radii)
+        return rest.moved(world, joints)
 
     def deepest(
         self, rotations: Float[Tensor, "people 24 3 3"], shape: Float[Tensor, "people shapes"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from humanmesh.cli.data_poses import Motion, Poses, Touch, gather_motion, gather_poses, touch
+from humanmesh.cli.data_poses import Motion, Poses, Switch, Touch, gather_motion, gather_poses, touch
 from humanmesh.cli.packed import counted, sources_in, training_sources_in
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, MissingAssetError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from humanmesh.data.dataset import Sample
     from humanmesh.data.readers import ReadReport
     from humanmesh.network.recovery import Recovery
-
-_Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ class Pack:
     the data set's own rule where None (lspet, ccp, exercises), or a tenth."""
     minimum_joints: int = 6
     """A person with fewer visible joints is left out."""
-    strict: _Switch = False
+    strict: Switch = False
     """Stop at the first record with any fault, instead of leaving it out and counting it."""
-    json: _Switch = False
+    json: Switch = False
     """Print the result as JSON."""
 
 
@@ -66,7 +64,7 @@ class Synthesize:
     """Folder for the shards."""
     count: int = 10_000
     """People to draw."""
-    held_out: _Switch = False
+    held_out: Switch = False
     """Draw from the clips and backgrounds that are kept for measuring; the name then ends in _held_out."""
     name: str = "synthetic"
     """Name of the data set."""
@@ -76,11 +74,11 @@ class Synthesize:
     """"anny", or the path of an SMPL file."""
     device: str = "cpu"
     """Device as PyTorch names it, such as cpu or cuda:0."""
-    exact_poses: _Switch = False
+    exact_poses: Switch = False
     """Pose people as the file has them, but for mirror and view: no noise, and no legs of another frame. For poses of `humanmesh data touch`."""
-    benchmark: _Switch = False
+    benchmark: Switch = False
     """Write .pt files with masks and body parts, as the protocol `synthetic` of `humanmesh evaluate` reads them, instead of shards."""
-    json: _Switch = False
+    json: Switch = False
     """Print the result as JSON."""
 
 
@@ -102,7 +100,7 @@ class Label:
     """"anny", or the path of the SMPL file that the weights were trained with."""
     device: str | None = None
     """Device as PyTorch names it; a CUDA device where there is one, else the CPU, where None."""
-    json: _Switch = False
+    json: Switch = False
     """Print the result as JSON."""
 
 
@@ -120,7 +118,7 @@ class Show:
     """People of each data set, evenly over it."""
     columns: int = 8
     """People in a row."""
-    json: _Switch = False
+    json: Switch = False
     """Print the result as JSON."""
 
 

@@ -14,7 +14,8 @@ from humanmesh.errors import BadInputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-_Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""An option without a value, off where it is not given."""
 _TRIALS = 500
 """Poses that are tried at once; part of the recipe, like the seed."""
 _FEWEST = 0.02
@@ -35,11 +36,11 @@ class Motion:
     knee_offset: float = 0.0
     """Degrees, 0 to 60, by which the recorded knees of people who stand are bent too far: 20 for CMU's recordings, whose skeletons
     crouch. Bent knees are changed less, and hips and ankles turn along, so that the feet stay in their places."""
-    without_benchmark: _Switch = False
+    without_benchmark: Switch = False
     """Leave out the clips that pose the people of the protocol `synthetic`, for an adversary that shall not have seen them."""
-    strict: _Switch = False
+    strict: Switch = False
     """Stop at the first file that cannot be read, instead of leaving it out and naming it."""
-    json: _Switch = False
+    json: Switch = False
     """Print the result as JSON."""
 
 
@@ -59,7 +60,7 @@ class Poses:
     """Take one data set only; all but the hold-outs where None."""
     body: str = "anny"
     """"anny", or an SMPL file: whose parts must not pass through each other."""
-    json: _Switch = False
+    json: Switch = False
     """Print the result as JSON."""
 
 
@@ -76,13 +77,13 @@ class Touch:
     """File to write, .npz."""
     count: int = 10_000
     """Poses to make; a thousand take about two minutes on one core."""
-    held_out: _Switch = False
+    held_out: Switch = False
     """Start from the clips that are kept for measuring instead of all others."""
     seed: int = 0
     """Of the random choices."""
     body: str = "anny"
     """"anny", or the path of an SMPL file."""
-    json: _Switch = False
+    json: Switch = False
     """Print the result as JSON."""
 
 

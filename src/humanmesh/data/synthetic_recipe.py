@@ -87,36 +87,30 @@ def read_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
         MissingAssetError: where there is no such file.
         BadInputError: where it is no file of `humanmesh data motion`, or holds none of these poses.
     """
-    poses, clips, names = _read_motion(path)
-    chosen = _chosen_rows(path, clips, names, held_out=held_out)
-    poses, clips = poses[chosen], clips[chosen]
+    rows, poses, clips, names = _motion_for(path, held_out=held_out)
     _, actions = np.unique([name.split("/")[0] for name in names], return_inverse=True)
     return balanced_over_clips(
-        torch.from_numpy(poses.astype(np.float32)), torch.from_numpy(actions[clips].astype(np.int64))
+        torch.from_numpy(poses[rows].astype(np.float32)),
+        torch.from_numpy(actions[clips[rows]].astype(np.int64)),
     )
 
 
 def read_weighted_pose_library(path: Path, *, held_out: bool) -> PoseLibrary:
-    """The same poses, drawn as the adversary's pool draws them (`data.pool.read_pool`).
-
-    Raises:
-        MissingAssetError: where there is no such file.
-        BadInputError: where it is no file of `humanmesh data motion`, or holds none of these poses.
-    """
-    _, clips, names = _read_motion(path)
-    chosen = _chosen_rows(path, clips, names, held_out=held_out)
+    """The poses of `read_pose_library`, with its errors, drawn as the adversary's pool draws them (`data.pool.read_pool`)."""
+    rows, *_ = _motion_for(path, held_out=held_out)
     pool = read_pool(path)
-    return PoseLibrary(pool.poses[chosen], pool.chances[chosen])
+    return PoseLibrary(pool.poses[rows], pool.chances[rows])
 
 
-def _chosen_rows(path: Path, clips: np.ndarray, names: list[str], *, held_out: bool) -> np.ndarray:
-    """(frames,) whether each frame's clip is for this purpose."""
-    chosen = np.array([is_held_out(name) == held_out for name in names], bool)[clips]
-    if not chosen.any():
+def _motion_for(path: Path, *, held_out: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Rows of the frames for the benchmark or for training, and what `_read_motion` gives."""
+    poses, clips, names = _read_motion(path)
+    is_chosen = np.array([is_held_out(name) == held_out for name in names], bool)[clips]
+    if not is_chosen.any():
         raise BadInputError(
             f"Motion file {path}", "no clip for this purpose", f"Held out are {HELD_OUT_CLIPS}."
         )
-    return chosen
+    return np.flatnonzero(is_chosen), poses, clips, names
 
 
 def _read_motion(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from humanmesh.body.capsules import CapsuleBody, PosedCapsules
+from humanmesh.body.capsules import CapsuleBody
 from humanmesh.body.joint_limits import JointLimits
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
@@ -64,6 +64,20 @@ class Touches:
     """Whether the hand shall lie there, or stay as it was recorded."""
 
 
+@dataclass(frozen=True)
+class Posed:
+    """Joints of posed bodies, in the body's frame."""
+
+    world: Float[Tensor, "people 24 3 3"]
+    """Rotation of each joint from the rest pose."""
+    joints: Float[Tensor, "people 24 3"]
+    """Metres."""
+
+    def from_chest(self, points: Float[Tensor, "people points 3"]) -> Float[Tensor, "people points 3"]:
+        """The points as the chest sees them."""
+        return (points - self.joints[:, _CHEST, None]) @ self.world[:, _CHEST]
+
+
 class TouchBody:
     """The mean body, each part of which moves rigidly: joints, capsules, palms, and the faces of its skin."""
 
@@ -72,11 +86,9 @@ class TouchBody:
         self.rest = self.capsules.rest(data.template.new_zeros(1, data.shape_directions.shape[2]))
         corners = data.template[data.faces]
         across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        self.areas, self.normals, self.middles = (
-            across.norm(dim=1) / 2,
-            F.normalize(across, dim=1),
-            corners.mean(1),
-        )
+        self.areas = across.norm(dim=1) / 2
+        self.normals = F.normalize(across, dim=1)
+        self.middles = corners.mean(1)
         self.parts = self.capsules.part[data.faces].mode(1).values
         mirrored = self.middles * self.middles.new_tensor([-1.0, 1.0, 1.0])
         blocks = mirrored.split(1000)  # all distances at once would take 760 MB
@@ -96,17 +108,17 @@ class TouchBody:
         weights = shares[self.parts] / areas[self.parts] * self.areas * ~is_inner
         return torch.multinomial(weights, count, replacement=True, generator=generator)
 
-    def posed(self, rotations: Float[Tensor, "people 24 3 3"]) -> "Posed":
-        """Joints of a pose."""
+    def posed(self, rotations: Float[Tensor, "people 24 3 3"]) -> Posed:
+        """Joints of the mean body in these poses."""
         return Posed(*self.capsules.tree(rotations, self.rest.starts.expand(len(rotations), -1, -1)))
 
-    def palms(self, posed: "Posed") -> tuple[Float[Tensor, "people 2 3"], Float[Tensor, "people 2 3"]]:
+    def palms(self, posed: Posed) -> tuple[Float[Tensor, "people 2 3"], Float[Tensor, "people 2 3"]]:
         """Middle of both palms (metres), and the way that they face."""
         world, joints = posed.world[:, _WRISTS], posed.joints[:, _WRISTS]
         return joints + (world @ world.new_tensor(_PALMS)[..., None])[..., 0], -world[..., 1]
 
     def places(
-        self, posed: "Posed", faces: Int64[Tensor, "people 2"]
+        self, posed: Posed, faces: Int64[Tensor, "people 2"]
     ) -> tuple[Float[Tensor, "people 2 3"], Float[Tensor, "people 2 3"]]:
         """Middle of two faces of each body (metres), and the way that they face."""
         people, parts = torch.arange(len(faces))[:, None], self.parts[faces]
@@ -115,26 +127,10 @@ class TouchBody:
         turned = world @ torch.stack([from_joint, self.normals[faces]], -1)
         return joints + turned[..., 0], turned[..., 1]
 
-    def too_deep(self, posed: "Posed") -> Float[Tensor, "people pairs"]:
+    def too_deep(self, posed: Posed) -> Float[Tensor, "people pairs"]:
         """By how much arms lie deeper in other parts than in the rest pose, metres."""
-        ends = posed.joints + (posed.world @ (self.rest.ends - self.rest.starts)[..., None])[..., 0]
-        radii = self.rest.radii.expand(len(ends), -1)
-        depths = PosedCapsules(posed.joints, ends, radii).depths(self.pairs)
+        depths = self.rest.moved(posed.world, posed.joints).depths(self.pairs)
         return (depths - self.rest_depths).clamp_min(0)
-
-
-@dataclass(frozen=True)
-class Posed:
-    """Joints of posed bodies, in the body's frame."""
-
-    world: Float[Tensor, "people 24 3 3"]
-    """Rotation of each joint from the rest pose."""
-    joints: Float[Tensor, "people 24 3"]
-    """Metres."""
-
-    def from_chest(self, points: Float[Tensor, "people points 3"]) -> Float[Tensor, "people points 3"]:
-        """The points as the chest sees them."""
-        return (points - self.joints[:, _CHEST, None]) @ self.world[:, _CHEST]
 
 
 def touching_poses(
@@ -148,8 +144,8 @@ def touching_poses(
     rotations = _with_nearest_arms(rotations, touches, library, body, generator)
     rotations = _bent(rotations, touches, body, limits)
     posed = body.posed(rotations)
-    is_out = (body.too_deep(posed) < DEEPEST_ARM).all(1)
-    return rotations[_touch(posed, touches, body) & is_out]
+    is_outside = (body.too_deep(posed) < DEEPEST_ARM).all(1)
+    return rotations[_lie_there(posed, touches, body) & is_outside]
 
 
 def draw_touches(body: TouchBody, count: int, generator: torch.Generator) -> Touches:
@@ -161,7 +157,8 @@ def draw_touches(body: TouchBody, count: int, generator: torch.Generator) -> Tou
     return Touches(torch.stack([left, right], 1), torch.stack([both | is_left, both | ~is_left], 1))
 
 
-def _touch(posed: Posed, touches: Touches, body: TouchBody) -> Bool[Tensor, "people"]:
+def _lie_there(posed: Posed, touches: Touches, body: TouchBody) -> Bool[Tensor, "people"]:
+    """Whether every hand that shall touch does."""
     distances = (body.palms(posed)[0] - body.places(posed, touches.faces)[0]).norm(dim=-1)
     return ((distances < REACH) | ~touches.active).all(1)
 

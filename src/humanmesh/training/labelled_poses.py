@@ -3,7 +3,6 @@
 A pose that was guessed for one view need not be what the photo shows; rendered anew it is exact, from every side.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -32,7 +31,7 @@ def trusted_poses(samples: Iterable[Sample]) -> Iterator[np.ndarray]:
     """The poses (72 numbers, camera frame, radians) of people whose guessed 3D meets the keypoints of their arms and legs."""
     for sample in samples:
         trust = sample.weights_3d[LIMBS]
-        is_guessed = 0 < sample.pose_weight < 1
+        is_guessed = sample.pose_weight > 0 and not sample.has_known_3d
         if is_guessed and (trust > 0).sum() >= FEWEST_MET and trust.mean() > LEAST_TRUST:
             yield sample.pose
 
@@ -43,7 +42,7 @@ def poses_in_world(poses: Float[Tensor, "people 72"], body: CapsuleBody) -> Floa
     Left out are those with a joint turned farther than a body can, and those whose parts pass through each other.
     """
     rotations = axis_angle_to_matrix(poses.unflatten(1, (24, 3)))
-    world_from_camera = axis_angle_to_matrix(torch.tensor([math.pi, 0.0, 0.0]))
+    world_from_camera = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     rotations = torch.cat([world_from_camera @ rotations[:, :1], rotations[:, 1:]], 1)
     shape = torch.zeros(len(rotations), body.data.shape_directions.shape[2])
     blocks = zip(rotations.split(_BLOCK), shape.split(_BLOCK), strict=True)
