@@ -250,21 +250,25 @@ def test_synthesis_without_motion_or_people_is_refused(tmp_path, capsys, scene):
     capsys.readouterr()
     out = ["--out", str(tmp_path / "out")]
     assert "--count" in sentence_of(capsys, *scene, *out, "--count", "0")
+    assert "--holding-share" in sentence_of(capsys, *scene, *out, "--holding-share", "nan")
     assert "humanmesh data motion" in sentence_of(capsys, *scene, *out, "--motion", "nowhere.npz")
     assert "no clip" in sentence_of(capsys, *scene, *out, "--count", "2", "--held-out")
 
 
-def test_recorded_poses_get_hands_that_touch_and_people_in_these_poses(tmp_path, capsys, scene, monkeypatch):
+@pytest.mark.parametrize(("command", "options"), [("touch", []), ("hold", ["--holding-share", "0.8"])])
+def test_recorded_arms_are_bent_and_people_pose_like_that(
+    command, options, tmp_path, capsys, scene, monkeypatch
+):
     monkeypatch.setattr("humanmesh.cli.data_poses._TRIALS", 50)
     capsys.readouterr()
-    touching = tmp_path / "touching.npz"
-    words = ["touch", "--motion", str(tmp_path / "motion.npz"), "--out", str(touching), "--count", "2"]
+    made = tmp_path / "made.npz"
+    words = [command, "--motion", str(tmp_path / "motion.npz"), "--out", str(made), "--count", "2"]
     assert result_of(capsys, *words) == {"poses": 2}
-    poses = np.load(touching)["pose"]
+    poses = np.load(made)["pose"]
     assert poses.shape == (2, 72)
-    words = [*scene, "--motion", str(touching), "--count", "3", "--out", str(tmp_path / "out")]
-    result_of(capsys, *words, "--exact-poses", "--name", "touching")
-    source = ShardSource("touching", data_sets_in(tmp_path / "out")["touching"])
+    words = [*scene, "--motion", str(made), "--count", "3", "--out", str(tmp_path / "out")]
+    result_of(capsys, *words, "--exact-poses", "--name", "bent", *options)
+    source = ShardSource("bent", data_sets_in(tmp_path / "out")["bent"])
     drawn = axis_angle_to_matrix(torch.from_numpy(source[0].pose).view(24, 3))[None]
     either = torch.cat([drawn, mirrored_rotations(drawn)])[:, None, 1:]
     given = axis_angle_to_matrix(torch.from_numpy(poses).view(2, 24, 3))[:, 1:]

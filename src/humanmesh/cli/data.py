@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from humanmesh.cli.data_poses import Motion, Poses, Switch, Touch, gather_motion, gather_poses, touch
+from humanmesh.cli.data_poses import (
+    Hold,
+    Motion,
+    Poses,
+    Switch,
+    Touch,
+    gather_motion,
+    gather_poses,
+    hold,
+    touch,
+)
 from humanmesh.cli.packed import counted, sources_in, training_sources_in
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, MissingAssetError
@@ -55,7 +65,7 @@ class Synthesize:
     """Draw synthetic people with exact labels, straight into shards."""
 
     motion: Path
-    """.npz that `humanmesh data motion`, `poses` or `touch` wrote."""
+    """.npz that `humanmesh data motion`, `poses`, `touch` or `hold` wrote."""
     backgrounds: tuple[Path, ...]
     """Folders of photos without people."""
     textures: tuple[Path, ...]
@@ -75,7 +85,10 @@ class Synthesize:
     device: str = "cpu"
     """Device as PyTorch names it, such as cpu or cuda:0."""
     exact_poses: Switch = False
-    """Pose people as the file has them, but for mirror and view: no noise, and no legs of another frame. For poses of `humanmesh data touch`."""
+    """Pose people as the file has them, but for mirror and view: no noise, and no legs of another frame. For poses of
+    `humanmesh data touch` and `hold`."""
+    holding_share: float = 0.0
+    """Share of the people, from 0 to 1, who hold something: a bar where both hands could hold one, else a dumbbell or a stick in one hand."""
     benchmark: Switch = False
     """Write .pt files with masks and body parts, as the protocol `synthetic` of `humanmesh evaluate` reads them, instead of shards."""
     json: Switch = False
@@ -127,6 +140,7 @@ Arguments = (
     | Annotated[Motion, tyro.conf.subcommand("motion")]
     | Annotated[Poses, tyro.conf.subcommand("poses")]
     | Annotated[Touch, tyro.conf.subcommand("touch")]
+    | Annotated[Hold, tyro.conf.subcommand("hold")]
     | Annotated[Synthesize, tyro.conf.subcommand("synthesize")]
     | Annotated[Label, tyro.conf.subcommand("label")]
     | Annotated[Show, tyro.conf.subcommand("show")]
@@ -144,6 +158,7 @@ def run(arguments: Arguments) -> int:
         Motion: gather_motion,
         Poses: gather_poses,
         Touch: touch,
+        Hold: hold,
         Synthesize: _synthesize,
         Label: _label,
         Show: _show,
@@ -207,6 +222,10 @@ def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
 
     if arguments.count < 1:
         raise BadInputError("--count", f"{arguments.count}", "Give a number of people, at least 1.")
+    if not 0 <= arguments.holding_share <= 1:
+        raise BadInputError(
+            "--holding-share", f"{arguments.holding_share}", "Give a share of the people, from 0 to 1."
+        )
     if not arguments.motion.is_file():
         raise MissingAssetError("motion capture", arguments.motion, "Make one with `humanmesh data motion`.")
     name = check_name(arguments.name + HELD_OUT if arguments.held_out else arguments.name)
@@ -214,7 +233,10 @@ def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
         out=arguments.out, motion=arguments.motion, backgrounds=arguments.backgrounds, textures=arguments.textures,
         count=arguments.count, seed=arguments.seed, body=arguments.body, held_out=arguments.held_out,
         device=str(usable_device(arguments.device)),
-        config=SyntheticConfig(PoseConfig(mixed_share=0, noise=0) if arguments.exact_poses else PoseConfig()),
+        config=SyntheticConfig(
+            PoseConfig(mixed_share=0, noise=0) if arguments.exact_poses else PoseConfig(),
+            holding_share=arguments.holding_share,
+        ),
     )  # fmt: skip
     with PatientBar("people") as bar:
         if arguments.benchmark:

@@ -1,4 +1,4 @@
-"""The parts of `humanmesh data` that write files of poses: from motion capture, from labelled photos, and with hands that touch the body."""
+"""The parts of `humanmesh data` that write files of poses: from motion capture and labelled photos, and made of hands that touch the body or hold a bar."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,13 @@ from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
     from torch import Tensor
+
+    from humanmesh.body.joint_limits import JointLimits
+    from humanmesh.data.synthetic_poses import PoseLibrary
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """An option without a value, off where it is not given."""
@@ -65,18 +71,13 @@ class Poses:
 
 
 @dataclass(frozen=True)
-class Touch:
-    """Make poses of people whose hands touch their own body, which motion capture has few of, from those of `motion`.
-
-    Give the file to `humanmesh data synthesize --exact-poses`.
-    """
-
+class _Made:
     motion: Path
     """.npz that `humanmesh data motion` or `humanmesh data poses` wrote."""
     out: Path
     """File to write, .npz."""
     count: int = 10_000
-    """Poses to make; a thousand take about two minutes on one core."""
+    """Poses to make; a thousand take one to two minutes on one core."""
     held_out: Switch = False
     """Start from the clips that are kept for measuring instead of all others."""
     seed: int = 0
@@ -85,6 +86,22 @@ class Touch:
     """"anny", or the path of an SMPL file."""
     json: Switch = False
     """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class Touch(_Made):
+    """Make poses of people whose hands touch their own body, which motion capture has few of, from those of `motion`.
+
+    Give the file to `humanmesh data synthesize --exact-poses`.
+    """
+
+
+@dataclass(frozen=True)
+class Hold(_Made):
+    """Make poses of people who hold a bar with both hands, behind the neck, overhead, before chest or thighs, from those of `motion`.
+
+    Give the file to `humanmesh data synthesize --exact-poses --holding-share 0.8`.
+    """
 
 
 def gather_motion(arguments: Motion) -> tuple[dict[str, Any], list[str]]:
@@ -158,11 +175,36 @@ def gather_poses(arguments: Poses) -> tuple[dict[str, Any], list[str]]:
 
 def touch(arguments: Touch) -> tuple[dict[str, Any], list[str]]:
     """Do it; the result, and what to say."""
+    from humanmesh.data.touching import TouchBody, touching_poses
+    from humanmesh.files.body_models import load_body_data
+
+    def tried(library: "PoseLibrary", limits: "JointLimits", generator: "torch.Generator") -> "Tensor":
+        return touching_poses(library, body, limits, _TRIALS, generator)
+
+    body = TouchBody(load_body_data(arguments.body))
+    return _make_poses(arguments, tried, "touching")
+
+
+def hold(arguments: Hold) -> tuple[dict[str, Any], list[str]]:
+    """Do it; the result, and what to say."""
+    from humanmesh.data.holding import holding_poses
+    from humanmesh.data.reaching import ReachingBody
+    from humanmesh.files.body_models import load_body_data
+
+    def tried(library: "PoseLibrary", limits: "JointLimits", generator: "torch.Generator") -> "Tensor":
+        return holding_poses(library, body, limits, _TRIALS, generator)
+
+    body = ReachingBody(load_body_data(arguments.body))
+    return _make_poses(arguments, tried, "holding")
+
+
+def _make_poses(
+    arguments: _Made, tried: "Callable[[PoseLibrary, JointLimits, torch.Generator], Tensor]", name: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Try until there are enough, and write them."""
     import torch
 
     from humanmesh.data.synthetic_recipe import HELD_OUT_CLIPS, read_weighted_pose_library
-    from humanmesh.data.touching import TouchBody, touching_poses
-    from humanmesh.files.body_models import load_body_data
     from humanmesh.files.joint_limits import bundled_joint_limits
     from humanmesh.files.writing import output_file
 
@@ -170,19 +212,19 @@ def touch(arguments: Touch) -> tuple[dict[str, Any], list[str]]:
         raise BadInputError("--count", f"{arguments.count}", "Give a number of poses, at least 1.")
     output_file(arguments.out)
     library = read_weighted_pose_library(arguments.motion, held_out=arguments.held_out)
-    body, limits = TouchBody(load_body_data(arguments.body)), bundled_joint_limits()
+    limits = bundled_joint_limits()
     generator = torch.Generator().manual_seed(arguments.seed)
     parts: list[Tensor] = []
     made = 0
     with PatientBar("poses") as bar:
         while made < arguments.count:
-            parts.append(touching_poses(library, body, limits, _TRIALS, generator))
+            parts.append(tried(library, limits, generator))
             made += len(parts[-1])
             if made < _FEWEST * len(parts) * _TRIALS:
-                raise BadInputError(f"Motion file {arguments.motion}", "hardly an arm that reaches the body", "Add recordings.")  # fmt: skip
+                raise BadInputError(f"Motion file {arguments.motion}", "hardly an arm that reaches far enough", "Add recordings.")  # fmt: skip
             bar(min(made, arguments.count), arguments.count)
-    name = HELD_OUT_CLIPS[0].replace("*", "touching") if arguments.held_out else "touching"
-    _write_poses(arguments.out, torch.cat(parts)[: arguments.count], name)
+    clip = HELD_OUT_CLIPS[0].replace("*", name) if arguments.held_out else name
+    _write_poses(arguments.out, torch.cat(parts)[: arguments.count], clip)
     return {"poses": arguments.count}, [f"{arguments.out}: {arguments.count:,} poses"]
 
 

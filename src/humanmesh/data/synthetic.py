@@ -13,8 +13,10 @@ from torch import Tensor
 
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
+from humanmesh.data.reaching import hands_of
 from humanmesh.data.synthetic_painting import PaintAssets, PaintConfig, paint, paint_assets
 from humanmesh.data.synthetic_poses import PoseConfig, PoseLibrary, sample_rotations, sample_shapes
+from humanmesh.data.synthetic_props import sample_props
 from humanmesh.data.synthetic_scene import CameraConfig, CropCamera, Pictures, place_before_camera
 
 
@@ -25,6 +27,8 @@ class SyntheticConfig:
     poses: PoseConfig = field(default_factory=PoseConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     painting: PaintConfig = field(default_factory=PaintConfig)
+    holding_share: float = 0.0
+    """People who hold something: a bar where both hands could hold it, else a thing in one hand."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,12 @@ def synthesize(
     keypoints = keypoints + translation[:, None]
     keypoints_2d = camera.project(keypoints)
     vertices = output.vertices + translation[:, None]
-    painting = paint(vertices, camera, keypoints_2d, assets.painting, config.painting, generator)
+    props = None
+    if config.holding_share > 0:
+        world = assets.body.tree.world_rotations(rotations)
+        hands = hands_of(world, output.joints + translation[:, None])
+        props = sample_props(hands, config.holding_share, generator)
+    painting = paint(vertices, camera, keypoints_2d, assets.painting, config.painting, generator, props)
     inside = (keypoints_2d.abs() <= 1).all(-1)
     return SyntheticBatch(
         images=painting.images,

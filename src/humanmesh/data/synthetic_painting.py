@@ -19,8 +19,10 @@ from humanmesh.data.synthetic_appearance import (
     sample_outfits,
 )
 from humanmesh.data.synthetic_draws import chance, normal, uniform
+from humanmesh.data.synthetic_props import Props
 from humanmesh.data.synthetic_scene import (
     CropCamera,
+    Light,
     Pictures,
     blur,
     compress,
@@ -35,7 +37,7 @@ from humanmesh.data.synthetic_scene import (
     vary_colours,
     with_probability,
 )
-from humanmesh.render.rasterizer import rasterize
+from humanmesh.render.rasterizer import Fragments, rasterize
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,13 @@ def paint(
     assets: PaintAssets,
     config: PaintConfig,
     generator: torch.Generator,
+    props: Props | None = None,
 ) -> Painting:
     """Pictures of bodies in the camera frame (metres); `targets` (crop coordinates) are what occluders stand at."""
     backgrounds = _backgrounds(len(vertices), assets, config, generator)
-    person, parts = _draw_people(vertices, camera, backgrounds, assets, config, generator)
+    person, parts, bare = _draw_people(vertices, props, camera, backgrounds, assets, config, generator)
     cover = _cover(targets, assets, config, generator)
-    mask = (person[:, 3] * (1 - cover[:, 3])) > 0.5
+    mask = (bare * (1 - cover[:, 3])) > 0.5
     images = _degrade(_compose(backgrounds, person, cover, config, generator), config, generator)
     return Painting(images, mask, parts * mask)
 
@@ -147,19 +150,24 @@ def _backgrounds(
 
 def _draw_people(
     vertices: Float[Tensor, "batch vertices 3"],
+    props: Props | None,
     camera: CropCamera,
     backgrounds: Float[Tensor, "batch 3 size size"],
     assets: PaintAssets,
     config: PaintConfig,
     generator: torch.Generator,
-) -> tuple[Float[Tensor, "batch 4 size size"], UInt8[Tensor, "batch size size"]]:
-    """Linear RGB times coverage, and coverage; and the parts."""
+) -> tuple[
+    Float[Tensor, "batch 4 size size"], UInt8[Tensor, "batch size size"], Float[Tensor, "batch size size"]
+]:
+    """Linear RGB times coverage, and coverage, of people with what they hold; the parts; and the coverage of people alone."""
     count = len(vertices)
     outfit = sample_outfits(count, generator)
     light = sample_lights(backgrounds.mean((2, 3)).square(), generator)
     prints = cut_pictures(assets.textures, count, 64, (0.4, 1.0), generator)
     dressed, looks = _dress(vertices, outfit, assets, config)
-    surface = _visible_surface(dressed, looks, camera, assets, config)
+    fragments = _visible(dressed, props, camera, assets, config)
+    openness = _openness(fragments, config)
+    surface = _body_surface(fragments, looks, openness, assets, config)
     material = materials_at(surface.places, surface.person, outfit, assets.landmarks)
     albedo = albedo_at(surface.places, surface.person, material, outfit, prints)
     albedo = albedo * (1 + 0.08 * surface.folds)[:, None]
@@ -170,8 +178,12 @@ def _draw_people(
     picture.index_add_(0, pixel, F.pad(colour, (0, 1), value=1.0) / config.supersampling**2)
     parts = torch.zeros(len(picture), dtype=torch.uint8, device=vertices.device)
     parts[pixel] = (surface.parts + 1).to(torch.uint8)
-    picture = picture.view(count, config.size, config.size, 4).permute(0, 3, 1, 2)
-    return picture, parts.view(count, config.size, config.size)
+    bare = picture[:, 3].clone()
+    if props is not None:
+        pixel, colour = _prop_surface(fragments, props, light, openness, assets, config)
+        picture.index_add_(0, pixel, F.pad(colour, (0, 1), value=1.0) / config.supersampling**2)
+    shape = (count, config.size, config.size)
+    return picture.view(*shape, 4).permute(0, 3, 1, 2), parts.view(shape), bare.view(shape)
 
 
 def _pixel_of_sample(sample: Int64[Tensor, "points"], config: PaintConfig) -> Int64[Tensor, "points"]:
@@ -220,27 +232,46 @@ def _faces_at_vertices(faces: Int[Tensor, "faces 3"], vertices: int) -> Int64[Te
     return table
 
 
-def _visible_surface(
+def _visible(
     vertices: Float[Tensor, "batch vertices 3"],
-    looks: Float[Tensor, "batch vertices 7"],
+    props: Props | None,
     camera: CropCamera,
     assets: PaintAssets,
     config: PaintConfig,
-) -> _Surface:
+) -> Fragments:
+    """What the samples show: faces of the body, and after their rows those of the props."""
+    faces = assets.faces
+    if props is not None:
+        faces = torch.cat([faces, props.faces + vertices.shape[1]])
+        vertices = torch.cat([vertices, props.vertices], 1)
     fine = config.size * config.supersampling
     screen = (camera.project(vertices) + 1) * (fine / 2)
     screen = torch.cat([screen, vertices[..., 2:]], -1)
-    fragments = rasterize(screen, assets.faces, fine, fine, cull_backfaces=True)
-    sample = (fragments.face_index.flatten() >= 0).nonzero().squeeze(1)
-    person = sample // (fine * fine)
-    face = fragments.face_index.flatten()[sample]
+    return rasterize(screen, faces, fine, fine, cull_backfaces=True)
+
+
+def _openness(fragments: Fragments, config: PaintConfig) -> Float[Tensor, "pixels"]:
+    """Of all pictures one after the other."""
+    coarse = fragments.depth[:, :: config.supersampling, :: config.supersampling]
+    return openness_of(coarse, config.size // 40).flatten()
+
+
+def _body_surface(
+    fragments: Fragments,
+    looks: Float[Tensor, "batch vertices 7"],
+    openness: Float[Tensor, "pixels"],
+    assets: PaintAssets,
+    config: PaintConfig,
+) -> _Surface:
+    faces = fragments.face_index.flatten()
+    sample = ((faces >= 0) & (faces < len(assets.faces))).nonzero().squeeze(1)
+    person = _person_of_sample(sample, config)
+    face = faces[sample]
     rows = (person * len(assets.places))[:, None] + assets.faces[face]
     weights, table = fragments.barycentrics.view(-1, 3)[sample], looks.flatten(0, 1)
     blended = table[rows[:, 0]] * weights[:, :1]
     for corner in (1, 2):
         blended.addcmul_(table[rows[:, corner]], weights[:, corner : corner + 1])
-    coarse = fragments.depth[:, :: config.supersampling, :: config.supersampling]
-    openness = openness_of(coarse, config.size // 40)
     return _Surface(
         sample=sample,
         person=person,
@@ -248,8 +279,31 @@ def _visible_surface(
         normals=F.normalize(blended[:, 3:6], dim=1),
         folds=blended[:, 6],
         parts=assets.face_parts[face],
-        openness=openness.flatten()[_pixel_of_sample(sample, config)],
+        openness=openness[_pixel_of_sample(sample, config)],
     )
+
+
+def _prop_surface(
+    fragments: Fragments,
+    props: Props,
+    light: Light,
+    openness: Float[Tensor, "pixels"],
+    assets: PaintAssets,
+    config: PaintConfig,
+) -> tuple[Int64[Tensor, "points"], Float[Tensor, "points 3"]]:
+    """Pixels of the samples that show props, and the linear RGB there."""
+    faces = fragments.face_index.flatten()
+    sample = (faces >= len(assets.faces)).nonzero().squeeze(1)
+    person, face = _person_of_sample(sample, config), faces[sample] - len(assets.faces)
+    a, b, c = (props.vertices[person, props.faces[face, corner]] for corner in range(3))
+    normals = F.normalize(torch.linalg.cross(b - a, c - a), dim=1)
+    albedo = props.colours[person, props.is_weight[face].long()]
+    pixel = _pixel_of_sample(sample, config)
+    return pixel, shade(albedo, normals, person, light, openness[pixel])
+
+
+def _person_of_sample(sample: Int64[Tensor, "points"], config: PaintConfig) -> Int64[Tensor, "points"]:
+    return sample // (config.size * config.supersampling) ** 2
 
 
 def _cover(

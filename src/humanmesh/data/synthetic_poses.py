@@ -69,8 +69,8 @@ def sample_rotations(
     library: PoseLibrary, count: int, config: PoseConfig, generator: torch.Generator
 ) -> Float[Tensor, "count 24 3 3"]:
     """Rotations of `count` bodies; the first one, the global rotation, is given in the camera frame."""
-    rotations = _frames(library, count, generator)
-    others = _frames(library, count, generator)
+    rotations = frames(library, count, generator)
+    others = frames(library, count, generator)
     legs = torch.tensor([name in _LEGS for name in SMPL_24.joints], device=rotations.device)
     mixed = chance(generator, config.mixed_share, count)[:, None] & legs
     rotations = torch.where(mixed[..., None, None], others, rotations)
@@ -92,7 +92,8 @@ def sample_shapes(count: int, config: PoseConfig, generator: torch.Generator) ->
     return normal(generator, 1.0, count, 10) * torch.where(wide, 1.5, 1.0)
 
 
-def _frames(library: PoseLibrary, count: int, generator: torch.Generator) -> Float[Tensor, "count 24 3 3"]:
+def frames(library: PoseLibrary, count: int, generator: torch.Generator) -> Float[Tensor, "count 24 3 3"]:
+    """Recorded poses, drawn by their weights; the first rotation stands the body in the world."""
     rows = torch.multinomial(library.weights, count, replacement=True, generator=generator)
     return axis_angle_to_matrix(library.poses[rows].unflatten(1, (24, 3)))
 
