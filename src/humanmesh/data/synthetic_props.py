@@ -4,15 +4,14 @@ Each is a surface of revolution about the line along which a hand holds it, so a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from humanmesh.data.holding import grips, hold_one_bar
-from humanmesh.data.reaching import Hands
+from humanmesh.data.hands import Hands
 from humanmesh.data.synthetic_draws import chance, uniform, whole
 
 _SIDES = 16
@@ -21,6 +20,7 @@ _PLATED, _DUMBBELLS = 0.6, 0.6
 _BEYOND_HANDS = 0.04
 """Metres: a bar is at least so much longer than from hand to hand on each side, and plates are so far from the hands."""
 _RINGS = 12
+"""Of `_revolved`."""
 _WEIGHT_RINGS = (2, 3, 4, 6, 7, 8)
 """Rings after which a plate's, or a dumbbell's head's, surface follows."""
 
@@ -30,11 +30,11 @@ class Props:
     """One thing for each person, or none."""
 
     vertices: Float[Tensor, "batch vertices 3"]
-    """In the frame of the hands, metres; not numbers where there is nothing."""
+    """In the frame that the hands are given in, metres; not numbers where there is nothing."""
     faces: Int64[Tensor, "faces 3"]
     """Counter-clockwise seen from outside."""
     is_weight: Bool[Tensor, "faces"]
-    """Whether a face belongs to a plate or a head, which have a colour of their own."""
+    """Whether a face belongs to a plate or a head, which have a colour of their own; these have no area where there is none."""
     colours: Float[Tensor, "batch 2 3"]
     """sRGB in [0, 1] of bars and handles, and of plates and heads."""
 
@@ -49,23 +49,26 @@ class _Sizes:
     weight_at: Float[Tensor, "batch"]
     """From the middle to the near side of a plate."""
     weight_width: Float[Tensor, "batch"]
+    """0 where there are no weights, and their radius that of the bar."""
     weight_radius: Float[Tensor, "batch"]
+    shift: Float[Tensor, "batch"]
+    """From where it is held to its middle, along it."""
 
 
 def sample_props(hands: Hands, share: float, generator: torch.Generator) -> Props:
     """Something to hold for a share of the people: one bar for both hands where these could hold it, else a thing for one hand."""
     count = len(hands.palms)
-    places = grips(hands)
-    in_both = hold_one_bar(hands)
+    places, in_both = hands.grips(), hands.hold_one_bar()
     hand = whole(generator, 2, count)[:, None, None].expand(-1, 1, 3)
     between = places[:, 0] - places[:, 1]
     axis = torch.where(in_both[:, None], F.normalize(between, dim=1), hands.across.gather(1, hand)[:, 0])
-    middle = torch.where(in_both[:, None], places.mean(1), places.gather(1, hand)[:, 0])
-    bars, (things, shift) = _bars(between.norm(dim=1) / 2, generator), _things(count, generator)
-    pairs = zip(vars(bars).values(), vars(things).values(), strict=True)
-    sizes = _Sizes(*(torch.where(in_both, of_bar, of_thing) for of_bar, of_thing in pairs))
-    middle = middle + (shift * ~in_both)[:, None] * axis
-    vertices = _revolved(sizes, middle, axis)
+    held_at = torch.where(in_both[:, None], places.mean(1), places.gather(1, hand)[:, 0])
+    bars, things = _bars(between.norm(dim=1) / 2, generator), _things(count, generator)
+    sizes = {
+        entry.name: torch.where(in_both, getattr(bars, entry.name), getattr(things, entry.name))
+        for entry in fields(_Sizes)
+    }
+    vertices = _revolved(_Sizes(**sizes), held_at, axis)
     is_held = chance(generator, share, count)
     faces, is_weight = _faces(vertices.device)
     return Props(
@@ -79,37 +82,39 @@ def _bars(half_grip: Float[Tensor, "batch"], generator: torch.Generator) -> _Siz
     radius = uniform(generator, 0.010, 0.022, count)
     has_plates = chance(generator, _PLATED, count)
     least = half_grip + _BEYOND_HANDS
-    weight_at = torch.maximum(least, uniform(generator, 0.1, 0.68, count))
-    width = uniform(generator, 0.02, 0.16, count)
+    weight_at = torch.maximum(least, uniform(generator, 0.25, 0.68, count))
+    width = uniform(generator, 0.02, 0.16, count) * has_plates
     plain = least + uniform(generator, 0.0, 0.6, count)
     plated = weight_at + width + uniform(generator, 0.01, 0.25, count)
     return _Sizes(
         half_length=torch.where(has_plates, plated, plain),
         radius=radius,
-        weight_at=torch.where(has_plates, weight_at, plain / 2),
-        weight_width=torch.where(has_plates, width, plain / 4),
+        weight_at=torch.where(has_plates, weight_at, least),
+        weight_width=width,
         weight_radius=torch.where(has_plates, uniform(generator, 0.07, 0.225, count), radius),
+        shift=torch.zeros_like(radius),
     )
 
 
-def _things(count: int, generator: torch.Generator) -> tuple[_Sizes, Float[Tensor, "batch"]]:
-    """For one hand: dumbbells and sticks; and how far the hand holds them from their middle, metres."""
+def _things(count: int, generator: torch.Generator) -> _Sizes:
+    """For one hand: dumbbells, and sticks, which it holds anywhere."""
     is_dumbbell = chance(generator, _DUMBBELLS, count)
-    handle, width = uniform(generator, 0.05, 0.075, count), uniform(generator, 0.03, 0.09, count)
+    handle = uniform(generator, 0.05, 0.075, count)
+    width = uniform(generator, 0.03, 0.09, count) * is_dumbbell
     stick = uniform(generator, 0.1, 0.7, count)
     radius = uniform(generator, 0.008, 0.02, count)
-    sizes = _Sizes(
+    return _Sizes(
         half_length=torch.where(is_dumbbell, handle + width + 0.005, stick),
         radius=radius,
-        weight_at=torch.where(is_dumbbell, handle, stick / 2),
-        weight_width=torch.where(is_dumbbell, width, stick / 4),
+        weight_at=handle,
+        weight_width=width,
         weight_radius=torch.where(is_dumbbell, uniform(generator, 0.03, 0.085, count), radius),
+        shift=torch.where(is_dumbbell, 0.0, stick * uniform(generator, -0.9, 0.9, count)),
     )
-    return sizes, torch.where(is_dumbbell, 0.0, stick * uniform(generator, -0.9, 0.9, count))
 
 
 def _revolved(
-    sizes: _Sizes, middle: Float[Tensor, "batch 3"], axis: Float[Tensor, "batch 3"]
+    sizes: _Sizes, held_at: Float[Tensor, "batch 3"], axis: Float[Tensor, "batch 3"]
 ) -> Float[Tensor, "batch vertices 3"]:
     """Rings about the axis: the end, twice, the far and the near side of a plate, each twice, and the same beyond the middle."""
     near, far, end = sizes.weight_at, sizes.weight_at + sizes.weight_width, sizes.half_length
@@ -124,7 +129,7 @@ def _revolved(
     second = torch.linalg.cross(axis, first)
     angle = torch.arange(_SIDES, device=axis.device) * (2 * math.pi / _SIDES)
     outward = angle.cos()[None, :, None] * first[:, None] + angle.sin()[None, :, None] * second[:, None]
-    along = middle[:, None] + positions[..., None] * axis[:, None]
+    along = held_at[:, None] + (sizes.shift[:, None] + positions)[..., None] * axis[:, None]
     return (along[:, :, None] + radii[..., None, None] * outward[:, None]).flatten(1, 2)
 
 

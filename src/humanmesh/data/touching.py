@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from humanmesh.body.joint_limits import JointLimits
 from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.data.reaching import DEEPEST_ARM, Goal, Posed, ReachingBody, hands_of, reaching
+from humanmesh.data.hands import hands_of
+from humanmesh.data.reaching import DEEPEST_ARM, Goal, Posed, ReachingBody, reaching
 from humanmesh.data.synthetic_draws import chance, uniform
 from humanmesh.data.synthetic_poses import PoseLibrary, frames
 
@@ -85,8 +86,8 @@ class TouchBody(ReachingBody):
 def touching_poses(
     library: PoseLibrary, body: TouchBody, limits: JointLimits, trials: int, generator: torch.Generator
 ) -> Float[Tensor, "people 24 3 3"]:
-    """Of some trials those that come out, a half or so: every hand that shall touch does, and no arm passes through another part or
-    is turned farther than motion capture shows. All but the arms is as recorded."""
+    """Of some trials those that come out, a half or so: every hand that shall touch does, no arm passes through another part, and
+    shoulders, elbows and wrists are turned no farther than motion capture shows. All but the arms is as recorded."""
     rotations = frames(library, trials, generator)
     touches = draw_touches(body, trials, generator)
     rotations = reaching(rotations, _goal(touches, body), library, body, limits, generator)
