@@ -1,6 +1,7 @@
 """`humanmesh data`: from files to files, its account of what was left out, and its sentences."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from PIL import Image
 import humanmesh
 from humanmesh.body.skeletons import COCOPLUS_19
 from humanmesh.cli import main
+from humanmesh.data.dataset import unlabelled_3d
 from humanmesh.data.pool import read_pool
 from humanmesh.data.readers import READERS
 from humanmesh.data.shards import STORED_SIZE, ShardSource, data_sets_in, write_shards
 from humanmesh.data.synthetic_poses import mirrored_rotations
+from humanmesh.data.synthetic_recipe import is_held_out
 from humanmesh.evaluation.data_sets import read_synthetic_part
 from humanmesh.evaluation.metrics import aligned, point_errors
 from humanmesh.geometry.rotations import axis_angle_to_matrix
@@ -286,6 +289,7 @@ def test_poses_that_cannot_be_made_are_one_sentence(tmp_path, capsys, scene):
     assert "nowhere" in sentence_of(capsys, "poses", str(tmp_path / "nowhere"), *out)
     write_shards([made_sample(size=STORED_SIZE)], tmp_path / "held", "a_held_out")
     assert "hold-outs alone" in sentence_of(capsys, "poses", str(tmp_path / "held"), *out)
+    assert "no hold-out" in sentence_of(capsys, "poses", str(tmp_path / "mine"), "--held-out", *out)
     tar = str(tmp_path / "held" / "a_held_out-00000.tar")
     assert "Give the folder" in sentence_of(capsys, "poses", tar, *out)
     assert not (tmp_path / "poses.npz").exists()
@@ -364,6 +368,16 @@ def test_packed_people_get_the_3d_of_the_bundled_weights_and_hold_outs_stay(tmp_
     poses = tmp_path / "poses.npz"
     assert result_of(capsys, "poses", str(shards), "--out", str(poses)) == {"people": 1, "poses": 1}
     assert np.allclose(np.load(poses)["pose"][0, 3:], sample.pose[3:], atol=1e-3)
+    (tmp_path / "held").mkdir()
+    write_shards([replace(sample, **unlabelled_3d())], tmp_path / "held", "one_held_out")
+    before = (tmp_path / "held/one_held_out-00000.tar").read_bytes()
+    words = ["poses", str(tmp_path / "held"), "--held-out", "--out", str(poses)]
+    assert result_of(capsys, *words) == {"people": 1, "poses": 1}
+    assert np.allclose(
+        np.load(poses)["pose"][0, 3:], sample.pose[3:], atol=0.02
+    )  # the picture is packed anew
+    assert is_held_out(str(np.load(poses)["clip_names"][0]))
+    assert (tmp_path / "held/one_held_out-00000.tar").read_bytes() == before
     assert main(["data", "label", str(shards), "--name", "one"]) == 0
     assert "one: 1 of 1 people got 3D labels; that of 0 was known" in capsys.readouterr().out
 

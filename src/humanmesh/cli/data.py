@@ -22,7 +22,7 @@ from humanmesh.cli.data_poses import (
     hold,
     touch,
 )
-from humanmesh.cli.packed import counted, sources_in, training_sources_in
+from humanmesh.cli.packed import counted, labelling_network, sources_in, training_sources_in
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError, MissingAssetError
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from humanmesh.data.dataset import Sample
     from humanmesh.data.readers import ReadReport
-    from humanmesh.network.recovery import Recovery
 
 
 @dataclass(frozen=True)
@@ -270,7 +269,7 @@ def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
     from humanmesh.training.labelling import LabelReport, with_fitted_labels
 
     sources = training_sources_in(arguments.shards, arguments.name)
-    network, crop_size = _labelling_network(arguments)
+    network, crop_size = labelling_network(arguments.weights, arguments.body, arguments.device)
     total = sum(len(source) for source in sources)
     reports: dict[str, LabelReport] = {}
     with PatientBar("people") as bar:
@@ -285,19 +284,6 @@ def _label(arguments: Label) -> tuple[dict[str, Any], list[str]]:
         for name, report in reports.items()
     ]
     return {"people": {name: vars(report) for name, report in reports.items()}}, lines
-
-
-def _labelling_network(arguments: Label) -> "tuple[Recovery, int]":
-    from humanmesh.files.assets import weights_path
-    from humanmesh.files.body_models import load_body_data
-    from humanmesh.files.checkpoints import load_checkpoint, load_recovery
-    from humanmesh.inference import usable_device
-
-    path = weights_path(arguments.weights)
-    network = load_recovery(path, load_body_data(arguments.body))
-    if not network.regressor.needs_pyramid:
-        raise BadInputError(f"Weights {path}", "no heat maps", "Use weights of `--preset modern`.")
-    return network.to(usable_device(arguments.device)), load_checkpoint(path).config.crop_size
 
 
 def _show(arguments: Show) -> tuple[dict[str, Any], list[str]]:

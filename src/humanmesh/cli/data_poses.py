@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from humanmesh.cli.packed import counted, training_sources_in
+from humanmesh.cli.packed import (
+    counted,
+    held_out_sources_in,
+    labelling_network,
+    training_sources_in,
+)
 from humanmesh.cli.progress import PatientBar
 from humanmesh.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
     from humanmesh.body.parameters import BodyModelData
+    from humanmesh.data.dataset import Sample
+    from humanmesh.data.shards import ShardSource
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """An option without a value, off where it is not given."""
@@ -53,8 +60,8 @@ class Motion:
 class Poses:
     """Gather the poses of people in photos that `humanmesh data label` found into a file like that of `motion`, to render people in them.
 
-    Taken are people whose arms and legs agree with the photo's keypoints in eleven joints and more. Hold-outs are left out, and people
-    whose 3D is measured or rendered.
+    Taken are people whose arms and legs agree with the photo's keypoints in eleven joints and more. Hold-outs are left out, or with
+    `--held-out` the others, and people whose 3D is measured or rendered.
     """
 
     shards: Annotated[Path, tyro.conf.Positional]
@@ -62,7 +69,13 @@ class Poses:
     out: Path
     """File to write, .npz."""
     name: str | None = None
-    """Take one data set only; all but the hold-outs where None."""
+    """Take one data set only; all where None."""
+    held_out: Switch = False
+    """Take the hold-outs, to measure on people rendered in their poses. They are labelled for this alone; their shards stay as they are."""
+    weights: str = "default"
+    """What labels hold-outs: a checkpoint, or the name of a bundled one."""
+    device: str | None = None
+    """Where hold-outs are labelled, as PyTorch names it; a CUDA device where there is one, else the CPU, where None."""
     body: str = "anny"
     """"anny", or an SMPL file: whose parts must not pass through each other."""
     json: Switch = False
@@ -152,11 +165,12 @@ def gather_poses(arguments: Poses) -> tuple[dict[str, Any], list[str]]:
     from humanmesh.training.labelled_poses import poses_in_world, trusted_poses
 
     output_file(arguments.out)
-    sources = training_sources_in(arguments.shards, arguments.name)
+    find = held_out_sources_in if arguments.held_out else training_sources_in
+    sources = find(arguments.shards, arguments.name)
     body = CapsuleBody(load_body_data(arguments.body))
     total = sum(len(source) for source in sources)
     with PatientBar("people") as bar:
-        samples = (source[row] for source in sources for row in range(len(source)))
+        samples = _labelled(sources, arguments) if arguments.held_out else _stored(sources)
         found = list(trusted_poses(counted(samples, bar, total)))
     if not found:
         raise BadInputError(
@@ -167,9 +181,21 @@ def gather_poses(arguments: Poses) -> tuple[dict[str, Any], list[str]]:
         raise BadInputError(
             f"{arguments.shards}", "no pose that a body can take", "Label it with other weights."
         )
-    _write_poses(arguments.out, rotations, "photos")
+    _write_poses(arguments.out, rotations, "photos", held_out=arguments.held_out)
     lines = [f"{arguments.out}: {len(rotations):,} poses of {total:,} people"]
     return {"people": total, "poses": len(rotations)}, lines
+
+
+def _stored(sources: "list[ShardSource]") -> "Iterator[Sample]":
+    return (source[row] for source in sources for row in range(len(source)))
+
+
+def _labelled(sources: "list[ShardSource]", arguments: Poses) -> "Iterator[Sample]":
+    from humanmesh.training.labelling import LabelReport, with_fitted_labels
+
+    network, crop_size = labelling_network(arguments.weights, arguments.body, arguments.device)
+    for source in sources:
+        yield from with_fitted_labels(source, network, crop_size, LabelReport())
 
 
 def touch(arguments: Touch) -> tuple[dict[str, Any], list[str]]:
@@ -193,7 +219,7 @@ def _make_poses(
     """Try until there are enough, and write them."""
     import torch
 
-    from humanmesh.data.synthetic_recipe import HELD_OUT_CLIPS, read_weighted_pose_library
+    from humanmesh.data.synthetic_recipe import read_weighted_pose_library
     from humanmesh.files.body_models import load_body_data
     from humanmesh.files.joint_limits import bundled_joint_limits
     from humanmesh.files.writing import output_file
@@ -213,18 +239,19 @@ def _make_poses(
             if made < _FEWEST * len(parts) * _TRIALS:
                 raise BadInputError(f"Motion file {arguments.motion}", "hardly a trial comes out", "Add recordings of moving arms.")  # fmt: skip
             bar(min(made, arguments.count), arguments.count)
-    clip = HELD_OUT_CLIPS[0].replace("*", name) if arguments.held_out else name
-    _write_poses(arguments.out, torch.cat(parts)[: arguments.count], clip)
+    _write_poses(arguments.out, torch.cat(parts)[: arguments.count], name, held_out=arguments.held_out)
     return {"poses": arguments.count}, [f"{arguments.out}: {arguments.count:,} poses"]
 
 
-def _write_poses(path: Path, rotations: "Tensor", clip: str) -> None:
+def _write_poses(path: Path, rotations: "Tensor", clip: str, *, held_out: bool) -> None:
     """Write poses as one clip, so that all are drawn alike."""
     import numpy as np
 
     from humanmesh.data.motion_files import write_motion
+    from humanmesh.data.synthetic_recipe import HELD_OUT_CLIPS
     from humanmesh.geometry.rotations import matrix_to_axis_angle
 
+    name = HELD_OUT_CLIPS[0].replace("*", clip) if held_out else clip
     clips = np.zeros(len(rotations), np.int32)
     poses = matrix_to_axis_angle(rotations).flatten(1).numpy()
-    write_motion(path, {"pose": poses, "clip": clips, "clip_names": np.array([clip])})
+    write_motion(path, {"pose": poses, "clip": clips, "clip_names": np.array([name])})

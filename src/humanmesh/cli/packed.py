@@ -9,6 +9,7 @@ from humanmesh.errors import BadInputError, MissingAssetError, UnknownNameError
 
 if TYPE_CHECKING:
     from humanmesh.data.shards import ShardSource
+    from humanmesh.network.recovery import Recovery
 
 _Item = TypeVar("_Item")
 
@@ -44,12 +45,58 @@ def training_sources_in(folder: Path, name: str | None) -> "list[ShardSource]":
     Raises:
         HumanMeshError: where there is none, or a tar is damaged.
     """
-    from humanmesh.data.shards import HELD_OUT
-
-    if folder.is_file():
-        raise BadInputError(f"{folder}", "a file", "Give the folder that `humanmesh data pack` wrote.")
-    sources = [source for source in sources_in(folder, name) if not source.name.endswith(HELD_OUT)]
+    sources = [source for source in _sources_in_folder(folder, name) if not _is_held_out(source)]
     if not sources:
         what = f"Data set {name}" if name else f"Folder {folder}"
         raise BadInputError(what, "hold-outs alone", "They stay as they are; name people to train on.")
     return sources
+
+
+def held_out_sources_in(folder: Path, name: str | None) -> "list[ShardSource]":
+    """The hold-outs of a folder, or one of them.
+
+    Raises:
+        HumanMeshError: where there is none, or a tar is damaged.
+    """
+    sources = [source for source in _sources_in_folder(folder, name) if _is_held_out(source)]
+    if not sources:
+        what = f"Data set {name}" if name else f"Folder {folder}"
+        raise BadInputError(
+            what, "no hold-out", "Leave out --held-out, or name a set that ends in _held_out."
+        )
+    return sources
+
+
+def _sources_in_folder(folder: Path, name: str | None) -> "list[ShardSource]":
+    if folder.is_file():
+        raise BadInputError(f"{folder}", "a file", "Give the folder that `humanmesh data pack` wrote.")
+    return sources_in(folder, name)
+
+
+def _is_held_out(source: "ShardSource") -> bool:
+    from humanmesh.data.shards import HELD_OUT
+
+    return source.name.endswith(HELD_OUT)
+
+
+def labelling_network(weights: str, body: str, device: str | None) -> "tuple[Recovery, int]":
+    """A network that can be told keypoints, and the side of its crops in pixels.
+
+    Args:
+        weights: a checkpoint, or the name of a bundled one.
+        body: "anny", or the path of an SMPL file.
+        device: as PyTorch names it; the best there is where None.
+
+    Raises:
+        HumanMeshError: where one of them cannot be used.
+    """
+    from humanmesh.files.assets import weights_path
+    from humanmesh.files.body_models import load_body_data
+    from humanmesh.files.checkpoints import load_checkpoint, load_recovery
+    from humanmesh.inference import usable_device
+
+    path = weights_path(weights)
+    network = load_recovery(path, load_body_data(body))
+    if not network.regressor.needs_pyramid:
+        raise BadInputError(f"Weights {path}", "no heat maps", "Use weights of `--preset modern`.")
+    return network.to(usable_device(device)), load_checkpoint(path).config.crop_size
