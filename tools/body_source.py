@@ -25,7 +25,9 @@ class Adults:
     """Sampled adults in the T, pelvis at the origin, body frame."""
 
     vertices: Tensor
-    """(adults, vertices, 3), metres, of the skin in the vertex order of Anny."""
+    """(adults, vertices, 3), metres, of the skin in the vertex order of Anny; fingers stretched and spread."""
+    relaxed: Tensor
+    """The same with fingers bent a little and side by side, as hands hang or hold."""
     heads: Tensor
     """(adults, bones, 3), metres: where each bone of the rig begins."""
     heights: Tensor
@@ -72,11 +74,19 @@ class AnnySource:
         chunks = [self._in_the_t(chunk) for chunk in columns.split(_CHUNK)]
         return Adults(*(torch.cat(values) for values in zip(*chunks, strict=True)))
 
-    def _in_the_t(self, phenotypes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _in_the_t(self, phenotypes: Tensor) -> tuple[Tensor, ...]:
         rest = self.model(phenotype_kwargs=phenotypes)
         vertices = rest["rest_vertices"] @ _BODY_FROM_ANNY.T
         heads = rest["rest_bone_heads"] @ _BODY_FROM_ANNY.T
-        rotations = self._t_rotations(heads)
+        posed, posed_heads = self._posed(vertices, heads, self._t_rotations(heads, relaxed=False))
+        relaxed, _ = self._posed(vertices, heads, self._t_rotations(heads, relaxed=True))
+        pelvis = posed_heads[:, self.bones.index("pelvis.L")].clone()
+        pelvis[:, 0] = 0
+        heights = vertices[..., 1].amax(1) - vertices[..., 1].amin(1)
+        return *((points - pelvis[:, None]).float() for points in (posed, relaxed, posed_heads)), heights
+
+    def _posed(self, vertices: Tensor, heads: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices and bone heads under these world rotations, metres."""
         posed_heads = self._chain(heads, rotations)
         offsets = posed_heads - (rotations @ heads[..., None]).squeeze(-1)
         posed = torch.zeros_like(vertices)
@@ -85,10 +95,7 @@ class AnnySource:
             touched = share.nonzero().squeeze(1)
             moved = vertices[:, touched] @ rotations[:, group[0]].mT + offsets[:, group[0], None]
             posed[:, touched] += share[touched, None] * moved
-        pelvis = posed_heads[:, self.bones.index("pelvis.L")].clone()
-        pelvis[:, 0] = 0
-        heights = vertices[..., 1].amax(1) - vertices[..., 1].amin(1)
-        return (posed - pelvis[:, None]).float(), (posed_heads - pelvis[:, None]).float(), heights
+        return posed, posed_heads
 
     def _chain(self, heads: Tensor, rotations: Tensor) -> Tensor:
         """Posed bone heads: each stays where it is in the frame of its parent."""
@@ -115,13 +122,37 @@ class AnnySource:
             groups.setdefault(turned, []).append(bone)
         return list(groups.values())
 
-    def _t_rotations(self, heads: Tensor) -> Tensor:
-        """(adults, bones, 3, 3) world rotations that take the rest pose to the T."""
+    def _t_rotations(self, heads: Tensor, *, relaxed: bool) -> Tensor:
+        """(adults, bones, 3, 3) world rotations that take the rest pose to the T, with stretched or relaxed fingers."""
         world = {None: torch.eye(3, dtype=torch.float64).expand(len(heads), 3, 3)}
         for side, sign in _SIDES.items():
             for stem, rotation in self._side_rotations(heads, side, sign).items():
                 world[f"{stem}.{side}"] = rotation
+            palm = world[f"wrist.{side}"]
+            for stem, rotation in self._finger_rotations(heads, palm, side, sign).items():
+                world[f"{stem}.{side}"] = rotation if relaxed else palm
         return torch.stack([world[turned] for turned in self._turned_bone], dim=1)
+
+    def _finger_rotations(self, heads: Tensor, palm: Tensor, side: str, sign: float) -> dict[str, Tensor]:
+        """World rotations of the fingers' bones; `palm` (adults, 3, 3) is the hand's, in which it lies flat in the T."""
+        down = torch.tensor([0.0, -1, 0], dtype=torch.float64)
+        world = {}
+        for finger, (spread, *bends) in _RELAXED.items():
+            first, second = (heads[:, self.bones.index(f"finger{finger}-{bone}.{side}")] for bone in (1, 2))
+            along = (palm @ (second - first)[..., None]).squeeze(-1)
+            yaw, bend = torch.tensor([spread, bends[0]], dtype=torch.float64).deg2rad()
+            target = torch.stack([sign * yaw.cos() * bend.cos(), -bend.sin(), yaw.sin() * bend.cos()])
+            rotation = _shortest_turn(along / along.norm(dim=1, keepdim=True), target) @ palm
+            hinge = torch.linalg.cross(target, down)
+            hinge = hinge / hinge.norm()
+            world[f"finger{finger}-1"] = rotation
+            for bone, more in enumerate(bends[1:], start=2):
+                rotation = _rotation_about((hinge * more).deg2rad()[None]) @ rotation
+                world[f"finger{finger}-{bone}"] = rotation
+        thumb = _rotation_about(
+            torch.tensor([[_THUMB[0], sign * _THUMB[1], 0]], dtype=torch.float64).deg2rad()
+        )
+        return world | {f"finger1-{bone}": thumb @ palm for bone in (1, 2, 3)}
 
     def _side_rotations(self, heads: Tensor, side: str, sign: float) -> dict[str, Tensor]:
         def along(start: str, end: str) -> Tensor:
@@ -157,8 +188,13 @@ class AnnySource:
 _TURNED = frozenset({
     "clavicle", "upperarm01", "upperarm02", "lowerarm01", "lowerarm02", "wrist",
     "upperleg01", "lowerleg01", "foot",
+    *(f"finger{finger}-{bone}" for finger in range(1, 6) for bone in range(1, 4)),
 })  # fmt: skip
 """Bones, without their side, that the T turns by themselves; the others follow."""
+_RELAXED = {2: (6.0, 15, 22, 11), 3: (1.0, 18, 26, 13), 4: (-4.0, 21, 28, 14), 5: (-10.0, 24, 30, 14)}
+"""Fingers from the index to the little one: degrees from straight on toward the thumb; down from the palm, and at the next two joints."""
+_THUMB = (22.0, 12.0)
+"""Degrees by which the thumb is turned down from the palm's plane, and toward the index finger."""
 _CLAVICLE_RAISE = 15.0  # degrees; SMPL's shoulders stand above its collar joints in the T
 
 

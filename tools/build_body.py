@@ -167,6 +167,14 @@ def symmetric_and_signed(space: ShapeSpace, surface: Surface) -> ShapeSpace:
     return replace(space, mean=mean, directions=directions * signs, coefficients=space.coefficients * signs)
 
 
+def with_vertices(space: ShapeSpace, vertices: np.ndarray) -> ShapeSpace:
+    """The space of the same adults with other vertices (adults, vertices, 3), metres, as linear in the same coefficients."""
+    mean = vertices.mean(0)
+    flat = (vertices - mean).reshape(len(vertices), -1)
+    directions = (space.coefficients.T @ flat / (len(vertices) - 1)).reshape(COMPONENTS, -1, 3)
+    return replace(space, mean=mean, directions=directions.transpose(1, 2, 0))
+
+
 def volume(points: np.ndarray, faces: np.ndarray) -> float:
     """Cubic metres inside a closed surface."""
     a, b, c = (points[faces[:, corner]] for corner in range(3))
@@ -235,11 +243,14 @@ def main() -> None:
     source = AnnySource()
     adults = source.sample_adults(ADULTS, SEED)
     rows = mirror_rows(source.model.template_vertices.numpy())
-    full = adults.vertices.numpy().astype(np.float64)
-    full = (full + full[:, rows] * [-1, 1, 1]) / 2
+    full, relaxed = (
+        (points + points[:, rows] * [-1, 1, 1]) / 2
+        for points in (tensor.numpy().astype(np.float64) for tensor in (adults.vertices, adults.relaxed))
+    )
     surface = make_surface(source, body_examples(full, adults.heights.numpy()))
-    vertices = full[:, surface.vertices]
-    space = symmetric_and_signed(shape_space(vertices), surface)
+    space = shape_space(full[:, surface.vertices])
+    vertices = relaxed[:, surface.vertices]
+    space = symmetric_and_signed(with_vertices(space, vertices), surface)
     weights = merge_weights(source, surface)
     joints = joint_targets(source, adults.heads.numpy().astype(np.float64))
     regressor = fit_joint_regressor(joints, vertices, weights, surface.mirror)

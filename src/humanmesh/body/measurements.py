@@ -30,7 +30,7 @@ class Measurements:
     height: float
     """Stature (ISO 8559-1): metres from the soles to the crown, bare-headed and barefoot."""
     arm_span: float
-    """Metres from finger tip to finger tip, arms stretched out sideways."""
+    """Metres from finger tip to finger tip, arms and fingers stretched out sideways."""
     inside_leg: float
     """Inside leg height (ISO 8559-1): metres from the soles up to the crotch."""
     chest: float
@@ -65,13 +65,25 @@ def measure(data: BodyModelData, shape: Float[Tensor, "shapes"]) -> Measurements
     lowest, highest = vertices.min(0), vertices.max(0)
     return Measurements(
         height=float(highest[_UP] - lowest[_UP]),
-        arm_span=float(np.ptp(vertices[:, _SIDEWARDS])),
+        arm_span=_arm_span(data, vertices, regressor.numpy() @ vertices),
         inside_leg=float(marks.crotch.height_on(vertices) - lowest[_UP]),
         chest=girth(vertices, trunk, marks.chest.height_on(vertices)),
         waist=girth(vertices, trunk, marks.waist.height_on(vertices)),
         hip=girth(vertices, trunk, marks.hip.height_on(vertices)),
         volume=volume(vertices, faces),
     )
+
+
+def _arm_span(
+    data: BodyModelData, vertices: Float[np.ndarray, "vertices 3"], joints: Float[np.ndarray, "24 3"]
+) -> float:
+    """From knuckle to knuckle, and from both of them to the farthest finger tips, because fingers are bent in the rest pose."""
+    hands = [SMPL_24.index["left_hand"], SMPL_24.index["right_hand"]]
+    parts = data.skinning_weights.argmax(1).cpu().numpy()
+    fingers = [
+        np.linalg.norm(vertices[parts == hand] - joints[hand], axis=1).max(initial=0) for hand in hands
+    ]
+    return float(abs(np.subtract(*joints[hands, _SIDEWARDS])) + sum(fingers))
 
 
 def girth(
