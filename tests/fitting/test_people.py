@@ -118,7 +118,8 @@ def test_the_network_is_told_the_keypoints_that_a_fit_starts_from():
     assert isinstance(person, Person)
     assert np.linalg.norm(person.keypoints_2d("cocoplus19") - known, axis=1).mean() < 3
     depths, start = (some.joints[:, 2] - some.joints[:, 2].mean() for some in (person, told))
-    assert np.abs(depths - start).max() < 0.1  # metres
+    assert np.abs(depths - start).max() < 0.15  # metres: the hand, whose keypoint was moved
+    assert np.median(np.abs(depths - start)) < 0.03
 
 
 def test_one_bad_person_does_not_stop_the_others():
