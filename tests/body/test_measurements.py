@@ -77,7 +77,8 @@ def test_volume_of_a_box_and_of_a_box_elsewhere():
 
 
 def test_template_has_the_sizes_read_off_by_hand(mean):
-    """Read with a ruler on plots of the template and of its sections, to a centimetre; fingers from knuckle to tip."""
+    """Read with a ruler on plots of the template and of its sections, to a centimetre; the arm span is twice 0.770 and 0.092, the
+    template's knuckle and the way from there to the farthest finger tip."""
     by_hand = {
         "height": 1.70,
         "arm_span": 1.72,

@@ -84,12 +84,14 @@ class Poses:
 
 @dataclass(frozen=True)
 class _Made:
+    """What every command that makes poses is told."""
+
     motion: Path
     """.npz that `humanmesh data motion` or `humanmesh data poses` wrote."""
     out: Path
     """File to write, .npz."""
     count: int = 10_000
-    """Poses to make; a thousand take one to two minutes on one core."""
+    """Poses to make; a thousand take half a minute to two minutes on one core."""
     held_out: Switch = False
     """Start from the clips that are kept for measuring instead of all others."""
     seed: int = 0
@@ -173,9 +175,8 @@ def gather_poses(arguments: Poses) -> tuple[dict[str, Any], list[str]]:
         samples = _labelled(sources, arguments) if arguments.held_out else _stored(sources)
         found = list(trusted_poses(counted(samples, bar, total)))
     if not found:
-        raise BadInputError(
-            f"{arguments.shards}", "no 3D that agrees with its photo", "Run `humanmesh data label`."
-        )
+        remedy = "Take other --weights." if arguments.held_out else "Run `humanmesh data label`."
+        raise BadInputError(f"{arguments.shards}", "no 3D that agrees with its photo", remedy)
     rotations = poses_in_world(torch.from_numpy(np.array(found, np.float32)), body)
     if not len(rotations):
         raise BadInputError(

@@ -45,11 +45,8 @@ def training_sources_in(folder: Path, name: str | None) -> "list[ShardSource]":
     Raises:
         HumanMeshError: where there is none, or a tar is damaged.
     """
-    sources = [source for source in _sources_in_folder(folder, name) if not _is_held_out(source)]
-    if not sources:
-        what = f"Data set {name}" if name else f"Folder {folder}"
-        raise BadInputError(what, "hold-outs alone", "They stay as they are; name people to train on.")
-    return sources
+    fault = ("hold-outs alone", "They stay as they are; name people to train on.")
+    return _sources_on_one_side(folder, name, fault, held_out=False)
 
 
 def held_out_sources_in(folder: Path, name: str | None) -> "list[ShardSource]":
@@ -58,25 +55,22 @@ def held_out_sources_in(folder: Path, name: str | None) -> "list[ShardSource]":
     Raises:
         HumanMeshError: where there is none, or a tar is damaged.
     """
-    sources = [source for source in _sources_in_folder(folder, name) if _is_held_out(source)]
-    if not sources:
-        what = f"Data set {name}" if name else f"Folder {folder}"
-        raise BadInputError(
-            what, "no hold-out", "Leave out --held-out, or name a set that ends in _held_out."
-        )
-    return sources
+    fault = ("no hold-out", "Leave out --held-out, or name a set that ends in _held_out.")
+    return _sources_on_one_side(folder, name, fault, held_out=True)
 
 
-def _sources_in_folder(folder: Path, name: str | None) -> "list[ShardSource]":
-    if folder.is_file():
-        raise BadInputError(f"{folder}", "a file", "Give the folder that `humanmesh data pack` wrote.")
-    return sources_in(folder, name)
-
-
-def _is_held_out(source: "ShardSource") -> bool:
+def _sources_on_one_side(
+    folder: Path, name: str | None, fault: tuple[str, str], *, held_out: bool
+) -> "list[ShardSource]":
+    """Those that are held out, or the others; `fault` says what is wrong where there is none, and what helps."""
     from humanmesh.data.shards import HELD_OUT
 
-    return source.name.endswith(HELD_OUT)
+    if folder.is_file():
+        raise BadInputError(f"{folder}", "a file", "Give the folder that `humanmesh data pack` wrote.")
+    sources = [source for source in sources_in(folder, name) if source.name.endswith(HELD_OUT) == held_out]
+    if not sources:
+        raise BadInputError(f"Data set {name}" if name else f"Folder {folder}", *fault)
+    return sources
 
 
 def labelling_network(weights: str, body: str, device: str | None) -> "tuple[Recovery, int]":

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from humanmesh.body.skeletons import SMPL_24
 
-ALONG = 0.93
+_ALONG = 0.93
 """Cosine of the angle between a bar and the way in which a hand would hold one: where it is less, the hand does not hold it."""
 
 _WRISTS = [SMPL_24.index["left_wrist"], SMPL_24.index["right_wrist"]]
@@ -39,7 +39,7 @@ class Hands:
         """Whether one straight bar could lie in both hands."""
         left, right = self.grips().unbind(1)
         is_apart = (left - right).norm(dim=1) > _NEAREST_HANDS
-        return is_apart & (self.cosines(left - right).abs() > ALONG).all(1)
+        return is_apart & (self.cosines(left - right).abs() > _ALONG).all(1)
 
     def cosines(self, line: Float[Tensor, "people 3"]) -> Float[Tensor, "people 2"]:
         """Of the angles between a line and the ways in which both hands would hold a bar."""

@@ -77,7 +77,7 @@ class Bars:
 def holding_poses(
     library: PoseLibrary, body: ReachingBody, limits: JointLimits, trials: int, generator: torch.Generator
 ) -> Float[Tensor, "people 24 3 3"]:
-    """Of some trials those that come out, two thirds or so: both hands of the mean body could hold one bar, which passes trunk, head
+    """Of some trials those that come out, five sixths or so: both hands of the mean body could hold one bar, which passes trunk, head
     and legs by, no arm passes through another part, and shoulders, elbows and wrists are turned no farther than motion capture
     shows. All but the arms is as recorded."""
     rotations = frames(library, trials, generator)

@@ -20,7 +20,7 @@ _PLATED, _DUMBBELLS = 0.6, 0.6
 _BEYOND_HANDS = 0.04
 """Metres: a bar is at least so much longer than from hand to hand on each side, and plates are so far from the hands."""
 _RINGS = 12
-"""Of `_revolved`."""
+"""So many does `_revolved` make."""
 _WEIGHT_RINGS = (2, 3, 4, 6, 7, 8)
 """Rings after which a plate's, or a dumbbell's head's, surface follows."""
 

@@ -82,7 +82,7 @@ def _fitted(samples: list[Sample], network: Recovery, crop_size: int) -> list[Sa
     device = next(network.parameters()).device
     batch = augment(collate(samples).to(device), NO_AUGMENTATION, crop_size, torch.Generator())
     crops = batch.images.contiguous(memory_format=torch.channels_last)
-    # Not in bfloat16, which moves joints by up to a centimetre: labels are made once and last.
+    # Not in bfloat16, which moved joints of three people by up to 1.6 cm: labels are made once and last.
     estimate = network.told(crops, batch.keypoints_2d, batch.weights_2d).last
     trust = agreement(estimate, batch)
     joints = root_relative(estimate.keypoints_3d, *_HIPS)
