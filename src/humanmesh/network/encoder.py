@@ -57,16 +57,16 @@ class SameConv2d(nn.Conv2d):
     def forward(self, input: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out h w"]:
         """As `nn.Conv2d`; the output has ceil(size / stride) rows and columns."""
         pads = [self._padding(size, axis) for axis, size in enumerate(input.shape[-2:])]
+        (top, bottom), (left, right) = pads
         if self._is_strided_depthwise and input.requires_grad:
             # The backward pass of oneDNN's own takes several times as long.
             every = F.conv2d(input, self.weight, self.bias, 1, 1, 1, self.groups)
-            (top, _), (left, _) = pads
             return every[..., 1 - top :: 2, 1 - left :: 2].contiguous(memory_format=torch.channels_last)
-        if all(before == after for before, after in pads):
-            padding = (pads[0][0], pads[1][0])
-            return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-        padded = F.pad(input, (*pads[1], *pads[0]))
-        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        kernel = self.weight
+        if (top, left) != (bottom, right):
+            # Zeros before the kernel stand for the pixel less that is padded before the map, which spares a copy of the map.
+            kernel = F.pad(kernel, (right - left, 0, bottom - top, 0))
+        return F.conv2d(input, kernel, self.bias, self.stride, (bottom, right), self.dilation, self.groups)
 
     def _padding(self, size: int, axis: int) -> tuple[int, int]:
         kernel, stride = self.kernel_size[axis], self.stride[axis]
