@@ -254,6 +254,7 @@ def test_synthesis_without_motion_or_people_is_refused(tmp_path, capsys, scene):
     out = ["--out", str(tmp_path / "out")]
     assert "--count" in sentence_of(capsys, *scene, *out, "--count", "0")
     assert "--holding-share" in sentence_of(capsys, *scene, *out, "--holding-share", "nan")
+    assert "--feet-share" in sentence_of(capsys, *scene, *out, "--feet-share", "1.5")
     assert "humanmesh data motion" in sentence_of(capsys, *scene, *out, "--motion", "nowhere.npz")
     assert "no clip" in sentence_of(capsys, *scene, *out, "--count", "2", "--held-out")
 

@@ -191,6 +191,42 @@ def test_a_mirrored_pose_has_mirrored_joints():
     torch.testing.assert_close(mirrored_rotations(mirrored_rotations(rotations)), rotations)
 
 
+def bodies_with_feet_anew(share, count=4000):
+    """Rotations of a person in rest pose who is drawn `count` times, seen from the front."""
+    library = PoseLibrary(torch.zeros(1, 72), torch.ones(1))
+    config = PoseConfig(noise=0, mirrored_share=0, feet_share=share)
+    return sample_rotations(library, count, config, generator())
+
+
+def test_a_share_of_the_people_gets_new_ankles_and_nothing_else_turns():
+    turned = (bodies_with_feet_anew(0.3)[:, 1:] - torch.eye(3)).abs().amax((2, 3)) > 1e-6
+    ankles = [SMPL_24.index[name] - 1 for name in ("left_ankle", "right_ankle")]
+    assert turned[:, ankles].float().mean().item() == pytest.approx(0.3, abs=0.03)
+    turned[:, ankles] = False
+    assert not turned.any()
+
+
+def test_new_feet_reach_from_pulled_up_to_pointed(assets):
+    rotations = bodies_with_feet_anew(1)
+    rotations[:, 0] = torch.eye(3)
+    joints = assets.body(rotations[:400], torch.zeros(400, 10)).joints
+    rest = assets.body(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10)).joints
+    for side in ("left", "right"):
+        ankle, foot = (SMPL_24.index[f"{side}_{name}"] for name in ("ankle", "foot"))
+        (_, rest_y, rest_z), (_, y, z) = ((j[:, foot] - j[:, ankle]).T for j in (rest, joints))
+        pitch = (torch.atan2(-y, z) - torch.atan2(-rest_y, rest_z)).rad2deg()
+        assert pitch.min() > -25
+        assert pitch.max() < 70
+        assert pitch.quantile(0.05) < -5
+        assert pitch.quantile(0.95) > 50
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_of_feet_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match="feet_share"):
+        PoseConfig(feet_share=share)
+
+
 def view_of_standing_people(elevation):
     """Where the body's up points in the camera frame."""
     config = PoseConfig(

@@ -5,7 +5,7 @@ measured during a training and never trained on. A re-run replaces all tars of i
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,6 +88,8 @@ class Synthesize:
     `humanmesh data touch` and `hold`."""
     holding_share: float = 0.0
     """Share of the people, from 0 to 1, who hold something: a bar where both hands could hold one, else a dumbbell or a stick in one hand."""
+    feet_share: float = 0.0
+    """Share of the people, from 0 to 1, whose feet are turned anew, from pulled up to pointed. Recorded people seldom point their toes."""
     benchmark: Switch = False
     """Write .pt files with masks and body parts, as the protocol `synthetic` of `humanmesh evaluate` reads them, instead of shards."""
     json: Switch = False
@@ -221,21 +223,23 @@ def _synthesize(arguments: Synthesize) -> tuple[dict[str, Any], list[str]]:
 
     if arguments.count < 1:
         raise BadInputError("--count", f"{arguments.count}", "Give a number of people, at least 1.")
-    if not 0 <= arguments.holding_share <= 1:
-        raise BadInputError(
-            "--holding-share", f"{arguments.holding_share}", "Give a share of the people, from 0 to 1."
-        )
+    for option, share in (
+        ("--holding-share", arguments.holding_share),
+        ("--feet-share", arguments.feet_share),
+    ):
+        if not 0 <= share <= 1:
+            raise BadInputError(option, f"{share}", "Give a share of the people, from 0 to 1.")
     if not arguments.motion.is_file():
         raise MissingAssetError("motion capture", arguments.motion, "Make one with `humanmesh data motion`.")
     name = check_name(arguments.name + HELD_OUT if arguments.held_out else arguments.name)
+    poses = PoseConfig(feet_share=arguments.feet_share)
+    if arguments.exact_poses:
+        poses = replace(poses, mixed_share=0, noise=0)
     job = SynthesisJob(
         out=arguments.out, motion=arguments.motion, backgrounds=arguments.backgrounds, textures=arguments.textures,
         count=arguments.count, seed=arguments.seed, body=arguments.body, held_out=arguments.held_out,
         device=str(usable_device(arguments.device)),
-        config=SyntheticConfig(
-            PoseConfig(mixed_share=0, noise=0) if arguments.exact_poses else PoseConfig(),
-            holding_share=arguments.holding_share,
-        ),
+        config=SyntheticConfig(poses, holding_share=arguments.holding_share),
     )  # fmt: skip
     with PatientBar("people") as bar:
         if arguments.benchmark:

@@ -63,6 +63,12 @@ class PoseConfig:
     """Standard deviation of the camera's roll."""
     wide_shape_share: float = 0.2
     """People whose shape coefficients have a standard deviation of 1.5 instead of 1."""
+    feet_share: float = 0.0
+    """People whose feet are turned anew, from pulled up to pointed: recorded people walk and stand, and seldom point their toes."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.feet_share <= 1:
+            raise ValueError(f"feet_share is a share in [0, 1], got {self.feet_share}")
 
 
 def sample_rotations(
@@ -77,6 +83,8 @@ def sample_rotations(
     mirrored = chance(generator, config.mirrored_share, count)
     rotations = torch.where(mirrored[:, None, None, None], mirrored_rotations(rotations), rotations)
     rotations = _noise(count, config.noise, generator) @ rotations
+    if config.feet_share > 0:
+        rotations = _with_feet_anew(rotations, config.feet_share, generator)
     body, root = rotations[:, 1:], rotations[:, 0]
     return torch.cat([_camera_from_body(root, config, generator)[:, None], body], 1)
 
@@ -103,6 +111,33 @@ def _noise(count: int, strength: float, generator: torch.Generator) -> Float[Ten
     per_joint = torch.tensor(deviations, device=generator.device)[:, None]
     per_person = uniform(generator, 0, strength, count, 1, 1)
     return axis_angle_to_matrix(normal(generator, 1.0, count, 24, 3) * per_joint * per_person)
+
+
+def _with_feet_anew(
+    rotations: Float[Tensor, "count 24 3 3"], share: float, generator: torch.Generator
+) -> Float[Tensor, "count 24 3 3"]:
+    """A share of the people with other ankles. Both feet of a person are pitched nearly alike."""
+    count = len(rotations)
+    low, high = _FOOT_PITCH_DEGREES
+    pitch = uniform(generator, low, high, count, 1) + normal(generator, _FOOT_DIFFERENCE_DEGREES, count, 2)
+    turns, rolls = (normal(generator, deviation, count, 2) for deviation in _FOOT_TURN_DEGREES)
+    turns = turns + turns.new_tensor([_TOES_OUT_DEGREES, -_TOES_OUT_DEGREES])
+    ankles = axis_angle_to_matrix(torch.stack([pitch.clamp(low, high), turns, rolls], 2).deg2rad())
+    chosen = chance(generator, share, count)[:, None, None, None]
+    changed = rotations.clone()
+    changed[:, _ANKLES] = torch.where(chosen, ankles, rotations[:, _ANKLES])
+    return changed
+
+
+_ANKLES = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]
+_FOOT_PITCH_DEGREES = (-15.0, 60.0)
+"""From pulled up to pointed; 0 stands at right angles to the shin. Measured ankles reach some 20 and 50 degrees, and the foot bends, too."""
+_FOOT_DIFFERENCE_DEGREES = 10.0
+"""Standard deviation of each foot's pitch from the person's."""
+_FOOT_TURN_DEGREES = (8.0, 5.0)
+"""Standard deviations of the turn about the shin and of the roll about the foot."""
+_TOES_OUT_DEGREES = 11.0
+"""Turn about the shin in the mean, outward."""
 
 
 def _camera_from_body(
