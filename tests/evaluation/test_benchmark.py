@@ -179,6 +179,12 @@ def read_predictions_of_any_size(path):
     return replace(file, vertices=1000 * file.vertices, translation=1000 * file.translation)
 
 
+def error_at_the_same_size(guess: np.ndarray, truth: np.ndarray) -> float:
+    """By hand: mean distance of the vertices where both bodies have mean 0 and the truth's standard deviation."""
+    guess, truth = guess - guess.mean(0), truth - truth.mean(0)
+    return np.linalg.norm(guess * truth.std() / guess.std() - truth, axis=1).mean()
+
+
 def test_the_true_pose_and_shape_score_nothing_on_synthetic_people(tmp_path):
     data = write_synthetic(tmp_path / "people.pt")
     rotations, shape = synthetic_pose(3)
@@ -193,10 +199,17 @@ def test_the_true_pose_and_shape_score_nothing_on_synthetic_people(tmp_path):
         )
 
     right = measure(rotations=rotations, shape=shape)
-    for name in ("MPJPE", "reconstruction error", "PVE"):
+    for name in ("MPJPE", "reconstruction error", "PVE", "PVE-T-SC"):
         assert right.value(name) == pytest.approx(0, abs=1e-2)
+    wrong = shape + torch.linspace(-1, 1, shape.shape[1])
+    upright = torch.eye(3).expand(3, 24, 3, 3)
+    pairs = zip(model(upright, wrong).vertices, model(upright, shape).vertices, strict=True)
+    expected = np.mean([error_at_the_same_size(guess.numpy(), truth.numpy()) for guess, truth in pairs])
+    turned = measure(rotations=rotations.flip(0), shape=wrong)
+    assert turned.value("PVE-T-SC") == pytest.approx(1000 * expected, rel=1e-4)
     vertices = model(rotations, shape).vertices
     larger = measure(vertices=1.5 * vertices)
+    assert "PVE-T-SC" not in [figure.name for figure in larger.figures]
     assert larger.value("reconstruction error") == pytest.approx(0, abs=1e-2)
     root = model.keypoints(vertices, "cocoplus19")[:, [3, 2]].mean(1, keepdim=True)
     expected = 1000 * 0.5 * (vertices - root).norm(dim=-1).mean()

@@ -56,6 +56,14 @@ def test_a_scaled_turned_shifted_prediction_has_no_error_after_alignment():
     assert metrics.point_errors(metrics.rigidly_aligned(moved(truth, 1.0), truth), truth).max() < 1e-12
 
 
+def test_a_larger_prediction_elsewhere_has_no_error_at_the_same_size_and_a_turned_one_has():
+    truth = drawn(4)
+    larger = 1.3 * truth + torch.tensor([0.2, -0.5, 3.0], dtype=torch.float64)
+    assert metrics.point_errors(metrics.same_size_and_place(larger, truth), truth).max() < 1e-12
+    turned = moved(truth, 1.0)
+    assert metrics.point_errors(metrics.same_size_and_place(turned, truth), truth).mean() > 0.5
+
+
 def test_rigid_alignment_leaves_the_size():
     truth = drawn(3)
     left = metrics.rigidly_aligned(moved(truth, 2.0), truth)

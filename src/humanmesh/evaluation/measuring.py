@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from humanmesh.body.model import BodyModel
+from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import Skeleton, skeleton_by_name
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation import metrics
@@ -214,7 +215,29 @@ def _measure_mesh(batch: _Batch) -> Rows:
     root = _rows_in(batch.protocol.root, batch.protocol.keypoint_set)
     true_root = batch.true_body_points().cpu()[:, root].mean(1, keepdim=True)
     guess_root = batch.prediction.points_3d(batch.protocol.keypoint_set).cpu()[:, root].mean(1, keepdim=True)
-    return {"vertex_error": metrics.point_errors(guess - guess_root, truth - true_root).mean(1)}
+    rows = {"vertex_error": metrics.point_errors(guess - guess_root, truth - true_root).mean(1)}
+    pose = batch.prediction.pose
+    if pose is not None and pose.shape is not None and pose.body is not None:
+        rest = _rest_vertices(pose.body, pose.shape).cpu()
+        true_rest = torch.cat([_true_rest_vertices(batch, case) for case in batch.cases]).cpu()
+        alike = metrics.same_size_and_place(rest, true_rest)
+        rows["rest_vertex_error"] = metrics.point_errors(alike, true_rest).mean(1)
+    return rows
+
+
+def _true_rest_vertices(batch: _Batch, case: Case) -> Float[Tensor, "1 vertices 3"]:
+    truth = _need(case.body, case, "pose and shape")
+    return _rest_vertices(batch.bodies.model(truth.gender).data, _pose_of(truth)[1][None])
+
+
+def _rest_vertices(
+    body: BodyModelData, shape: Float[Tensor, "people shapes"]
+) -> Float[Tensor, "people vertices 3"]:
+    """Bodies of some shapes in the rest pose."""
+    count = min(shape.shape[1], body.shape_directions.shape[2])
+    return body.template + torch.einsum(
+        "vxs,ps->pvx", body.shape_directions[..., :count], shape[:, :count].to(body.template)
+    )
 
 
 def _check_same_mesh(batch: _Batch) -> None:

@@ -51,6 +51,24 @@ def aligned(
     return _moved(similarity_between, predicted, target, weights)
 
 
+def same_size_and_place(
+    predicted: Float[Tensor, "frames points 3"], target: Float[Tensor, "frames points 3"]
+) -> Float64[Tensor, "frames points 3"]:
+    """Each frame's prediction with the target's mean, and its root mean square distance from it; not turned.
+
+    What a picture cannot tell of a body in its rest pose, as the figure PVE-T-SC leaves it out (Sengupta et al. 2020).
+    """
+    (guess, guess_size, _), (_, size, middle) = _unit_size(predicted), _unit_size(target)
+    return guess / guess_size * size + middle
+
+
+def _unit_size(points: Float[Tensor, "frames points 3"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The points about their mean, their root mean square distance from it, and the mean."""
+    middle = points.double().mean(1, keepdim=True)
+    centred = points.double() - middle
+    return centred, centred.square().sum(2).mean(1).sqrt()[:, None, None], middle
+
+
 def rigidly_aligned(
     predicted: Float[Tensor, "frames points 3"],
     target: Float[Tensor, "frames points 3"],

@@ -31,7 +31,7 @@ _TASK_SENTENCES: dict[Task, str] = {
     "keypoints": "2D PCK, strictly below a share of {size}, by joint and then over joints",
     "pose": "mm, mean over joints and then over frames; reconstruction error by similarity Procrustes per frame",
     "volume": "PCK strictly below 150 mm and AUC over 31 thresholds from 0 to 150 mm, over {points} alike",
-    "mesh": "PVE in mm over all vertices, same root",
+    "mesh": "PVE in mm over all vertices, same root; PVE-T-SC the same in the rest pose, at the truth's size and place",
     "silhouette": "person against background, pixels summed over the whole set, F1 the mean of both classes",
     "parts": "six parts and background, pixels summed over the whole set, F1 the mean of seven classes without pixels left open",
 }

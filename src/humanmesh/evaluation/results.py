@@ -250,7 +250,10 @@ def _sum_volume(table: Table) -> _Summary:
 def _sum_mesh(table: Table) -> _Summary:
     values = table.rows["vertex_error"]
     median = Figure("PVE, median", 1000 * _median(values), "mm")
-    return _Summary([table.mean("PVE", values, "mm", 1000), median])
+    figures = [table.mean("PVE", values, "mm", 1000), median]
+    if "rest_vertex_error" in table.rows:
+        figures.append(table.mean("PVE-T-SC", table.rows["rest_vertex_error"], "mm", 1000))
+    return _Summary(figures)
 
 
 def _sum_silhouette(table: Table) -> _Summary:
