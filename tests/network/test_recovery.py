@@ -92,9 +92,22 @@ def test_depths_of_a_mirrored_crop_are_those_of_the_other_side() -> None:
     assert not torch.allclose(mirrored.depths, seen.depths, atol=1e-2)
 
 
-def test_depths_need_the_modern_regressor() -> None:
-    with pytest.raises(ValueError, match="depths"):
-        RecoveryConfig("resnet50", "hmr", "axis_angle", depths=True)
+@pytest.mark.parametrize("setting", ["depths", "shapes", "lifted_start"])
+def test_what_reads_maps_needs_the_modern_regressor(setting: str) -> None:
+    with pytest.raises(ValueError, match=setting):
+        RecoveryConfig("resnet50", "hmr", "axis_angle", **{setting: True})
+
+
+def test_a_network_that_reads_shapes_ends_its_rounds_with_the_one_it_reads() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        looking = build_recovery(RecoveryConfig(shapes=True), small_body()).eval()
+        torch.nn.init.normal_(looking.regressor.shape_reader.last.weight)
+    output = looking(crops())
+    before, last = output.rounds[-2:]
+    read = looking.regressor.shape_reader(output.encoded.stride_16, before.keypoints_2d)
+    assert torch.equal(last.shape, read)
+    assert read.std() > 0.1
 
 
 def test_only_heat_maps_are_averaged_with_their_mirror() -> None:

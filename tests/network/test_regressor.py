@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from humanmesh.network.regressor import (
     HmrRegressor,
     KeypointStart,
     ModernRegressor,
+    ShapeReader,
     State,
     default_mean_pose,
     depths_of,
@@ -181,6 +183,41 @@ def test_depths_are_the_means_of_their_maps_where_the_heat_maps_peak() -> None:
     assert depths is not None
     # The first lies in the upper right quarter, the second half in the lower left, half in the lower right.
     torch.testing.assert_close(depths[0, :2], torch.tensor([0.3, 0.2]))
+
+
+def reader_of_shapes() -> ShapeReader:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        reader = ShapeReader(7)
+        torch.nn.init.normal_(reader.last.weight)
+    return reader.eval()
+
+
+def test_a_shape_is_read_where_the_body_is_and_halfway_between_its_keypoints() -> None:
+    reader, keypoints = reader_of_shapes(), torch.full((1, 19, 2), 9.0)  # outside the crop
+    hip, knee = COCOPLUS_19.index["left_hip"], COCOPLUS_19.index["left_knee"]
+    keypoints[0, hip], keypoints[0, knee] = torch.tensor([-0.75, -0.75]), torch.tensor([-0.75, 0.75])
+    maps = torch.zeros(3, 7, 4, 4)
+    maps[1, :, 1:3, 0] = 1.0  # halfway down the thigh
+    maps[2, :, :, 2:] = 1.0  # elsewhere
+    nothing, thigh, elsewhere = reader(maps, keypoints.expand(3, -1, -1))
+    assert (thigh - nothing).abs().max() > 1e-3
+    assert torch.equal(elsewhere, nothing)
+
+
+def test_a_body_gets_the_shape_that_is_read_in_its_pose_and_its_size_in_the_crop() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        regressor = ModernRegressor(State("6d"), CHANNELS, shape_channels=7).eval()
+    regressor.shape_reader = reader_of_shapes()
+    encoded = replace(seen_crops(), stride_16=torch.rand(2, 7, 3, 3))
+    assert encoded.heatmaps is not None
+    *_, before, last = regressor(encoded, read_heatmaps(encoded.heatmaps), interpreter(regressor.state))
+    torch.testing.assert_close(last.shape, regressor.shape_reader(encoded.stride_16, before.keypoints_2d))
+    assert torch.equal(last.rotations, before.rotations)
+    sizes = [(e.camera.scale[:, None, None] * e.keypoints_3d).std(1).norm(dim=1) for e in (before, last)]
+    torch.testing.assert_close(sizes[0], sizes[1])
+    assert (last.camera.scale - before.camera.scale).abs().min() > 1e-3
 
 
 def test_depths_count_from_the_middle_of_the_hips() -> None:

@@ -43,6 +43,8 @@ class EncoderOutput:
     depth_maps: Float[Tensor, "batch 19 rows columns"] | None = None
     """Where a keypoint is, how deep it lies, at stride 16: metres along the camera's axis, from the middle of the hips; None without
     a depth head."""
+    stride_16: Float[Tensor, "batch deep rows columns"] | None = None
+    """The trunk's own features at stride 16, before the pyramid; None without one."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -147,6 +149,7 @@ class Neck(nn.Module):
         self, channels: tuple[int, ...], *, person_heads: bool = False, depth_head: bool = False
     ) -> None:
         super().__init__()
+        self.stride_16_channels = channels[2]
         self.pyramid = FeaturePyramid(channels)
         self.keypoint_head = _head(PYRAMID_CHANNELS, len(KEYPOINTS))
         self.depth_head = _head(_COARSE_CHANNELS, len(KEYPOINTS)) if depth_head else None
@@ -159,7 +162,7 @@ class Neck(nn.Module):
         depths = None if self.depth_head is None else self.depth_head(coarse)
         center = None if self.center_head is None else self.center_head(features)
         offsets = None if self.offset_head is None else self.offset_head(features)
-        return EncoderOutput(pooled, features, self.keypoint_head(features), center, offsets, depths)
+        return EncoderOutput(pooled, features, self.keypoint_head(features), center, offsets, depths, maps[2])
 
 
 class Encoder(nn.Module):

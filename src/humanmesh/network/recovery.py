@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -53,6 +54,8 @@ class RecoveryConfig:
     paper's none."""
     depths: bool = False
     """Also read each keypoint's depth from the picture, for the modern regressor."""
+    shapes: bool = False
+    """Also read the shape from the picture, after the rounds of the modern regressor."""
     person_heads: bool = False
     """Also the maps that find people in a whole photo."""
 
@@ -64,14 +67,11 @@ class RecoveryConfig:
         ):
             if name not in known:
                 raise UnknownNameError(kind, name, list(known))
-        if self.refinements < 0 or (self.refinements and not REGRESSORS[self.regressor].needs_pyramid):
-            raise ValueError(f"refinements need heat maps and must not be negative, got {self.refinements}")
-        if self.mirrored and not REGRESSORS[self.regressor].needs_pyramid:
-            raise ValueError("mirrored needs heat maps")
-        if self.lifted_start and not REGRESSORS[self.regressor].needs_pyramid:
-            raise ValueError("a lifted start needs heat maps: the modern regressor")
-        if self.depths and not REGRESSORS[self.regressor].needs_pyramid:
-            raise ValueError("depths need heat maps: the modern regressor")
+        if self.refinements < 0:
+            raise ValueError(f"refinements must not be negative, got {self.refinements}")
+        for name in ("refinements", "mirrored", "lifted_start", "depths", "shapes"):
+            if getattr(self, name) and not REGRESSORS[self.regressor].needs_pyramid:
+                raise ValueError(f"{name} needs heat maps: the modern regressor")
         if not 0 <= self.lens_slope < 1:
             raise ValueError(f"lens_slope must be at least 0 and less than 1, got {self.lens_slope}")
         if self.rounds < 1:
@@ -89,7 +89,7 @@ class RecoveryOutput:
     """Every round's estimate, and what the encoder saw."""
 
     rounds: tuple[Estimate, ...]
-    """First to last; the adversary of the paper sees them all. In eval mode the refined one comes last."""
+    """First to last; the adversary of the paper sees them all. A shape that is read makes one more, and in eval mode refinement the last."""
     encoded: EncoderOutput
     """Feature maps and heat-map logits."""
     seen: HeatmapKeypoints | None
@@ -243,7 +243,9 @@ def build_recovery(
     state = State(config.rotation, mean_pose)
     body = KeypointBody(body_data, KEYPOINTS.name)
     chosen = {"lifted_start": config.lifted_start, "depths": config.depths}
-    options = {name: True for name, is_asked in chosen.items() if is_asked}
+    options: dict[str, Any] = {name: True for name, is_asked in chosen.items() if is_asked}
+    if config.shapes and encoder.neck is not None:
+        options["shape_channels"] = encoder.neck.stride_16_channels
     iterations = regressor(state, encoder.channels, rounds=config.rounds, **options)
     return Recovery(
         encoder,

@@ -305,6 +305,44 @@ _LEAST_SIZE = 0.05
 """Crop half-widths; keypoints that lie together more closely than this are nobody's."""
 
 
+class ShapeReader(nn.Module):
+    """The shape, read off the trunk's features at stride 16 at a body's keypoints and halfway between them.
+
+    Rounds, whose features say where things are, learn nothing of the shape; a loss of its own teaches this layer by layer
+    (`tools/train_shape.py`).
+    """
+
+    def __init__(self, channels: int, *, numbers: int = 12, hidden: int = 24) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, numbers, 1)
+        self.first = nn.Linear((len(KEYPOINTS) + len(_BETWEEN)) * numbers, hidden)
+        self.last = nn.Linear(hidden, SHAPE_COEFFICIENTS)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch channels height width"],
+        keypoints_2d: Float[Tensor, "batch 19 2"],
+    ) -> Float[Tensor, "batch 10"]:
+        """The shape (standard deviations) of the body whose `KEYPOINTS` lie there (crop coordinates); outside the crop nothing is read."""
+        halfway = (keypoints_2d[:, _BETWEEN[:, 0]] + keypoints_2d[:, _BETWEEN[:, 1]]) / 2
+        read = sample_at(self.reduce(features), torch.cat([keypoints_2d, halfway], 1))
+        return self.last(F.relu(self.first(read.flatten(1)))).float()
+
+
+_BETWEEN = torch.tensor([
+    (KEYPOINTS.index[first], KEYPOINTS.index[second])
+    for first, second in (
+        *((f"{side}_{upper}", f"{side}_{lower}") for side in ("left", "right") for upper, lower in (
+            ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"),
+        )),
+        ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_shoulder", "right_hip"), ("nose", "neck"),
+    )
+])  # fmt: skip
+"""Pairs of `KEYPOINTS` between which limbs, trunk and head are looked at."""
+
+
 class HmrRegressor(nn.Module):
     """The paper's: pooled features and the last state through two hidden layers, the same weights every round."""
 
@@ -336,7 +374,8 @@ class HmrRegressor(nn.Module):
 class ModernRegressor(nn.Module):
     """Sees its own error: features at its projected keypoints and their way to the heat maps' keypoints, read near them.
 
-    The first round starts from the mean state or, with `lifted_start`, from `KeypointStart`. Every round starts from the last state without its gradient, so put a loss on every round.
+    The first round starts from the mean state or, with `lifted_start`, from `KeypointStart`; with `shape_channels`, the channels of the trunk's
+    features at stride 16, the shape is read from the picture after the last round (`ShapeReader`). Every round starts from the last state without its gradient, so put a loss on every round.
     """
 
     needs_pyramid = True
@@ -350,6 +389,7 @@ class ModernRegressor(nn.Module):
         hidden: int = 1024,
         lifted_start: bool = False,
         depths: bool = False,
+        shape_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.state = state
@@ -364,11 +404,12 @@ class ModernRegressor(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
         self.fc3 = _small_last_layer(hidden, state.size)
         self.dropout = nn.Dropout(0.1)
+        self.shape_reader = None if shape_channels is None else ShapeReader(shape_channels)
 
     def forward(
         self, encoded: EncoderOutput, seen: HeatmapKeypoints | None, interpret: Interpret
     ) -> tuple[Estimate, ...]:
-        """One estimate a round, after that of a lifted start.
+        """One estimate a round, after that of a lifted start, and one more with the shape that is read, as large in the crop as the last.
 
         Raises:
             ValueError: where the encoder was built without a pyramid.
@@ -397,6 +438,9 @@ class ModernRegressor(nn.Module):
             last = interpret(state)
             estimates.append(last)
             state = state.detach()
+        if self.shape_reader is not None and encoded.stride_16 is not None:
+            shape = self.shape_reader(encoded.stride_16, last.keypoints_2d.detach())
+            estimates.append(_with_shape(state, shape, last, interpret))
         return tuple(estimates)
 
     def _evidence(
@@ -419,6 +463,22 @@ class ModernRegressor(nn.Module):
         if seen.depths is not None:
             parts.append(_OFFSET_GAIN * (seen.depths - depths_of(last.keypoints_3d)).detach())
         return torch.cat([part.flatten(1) for part in parts], -1)
+
+
+def _with_shape(
+    state: Float[Tensor, "batch state"],
+    shape: Float[Tensor, "batch 10"],
+    last: Estimate,
+    interpret: Interpret,
+) -> Estimate:
+    """The body of another shape in the same pose, brought to the size in the crop that the last one had."""
+    state = torch.cat([state[:, :-SHAPE_COEFFICIENTS], shape], 1)
+    before, after = (
+        (points - points.mean(1, keepdim=True)).square().sum((1, 2)).sqrt()
+        for points in (last.keypoints_3d, interpret(state).keypoints_3d)
+    )
+    scale = state[:, :1] * (before / after).detach()[:, None]
+    return interpret(torch.cat([scale, state[:, 1:]], 1))
 
 
 REGRESSORS: dict[str, type[HmrRegressor] | type[ModernRegressor]] = {
