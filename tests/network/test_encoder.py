@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from humanmesh.body.skeletons import COCO_17, COCOPLUS_19
 from humanmesh.errors import UnknownNameError
@@ -57,6 +58,17 @@ def test_a_depthwise_convolution_that_strides_is_the_dense_one_with_the_same_ker
         by_picture.append((answer, *torch.autograd.grad(answer.square().sum(), picture)))
     for one, other in zip(*by_picture, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    without_gradient = picture.detach()
+    by_hand = functional.conv2d(
+        functional.pad(without_gradient, _tensorflow_padding(size)), depthwise.weight, stride=2, groups=3
+    )
+    torch.testing.assert_close(depthwise(without_gradient), by_hand, atol=1e-6, rtol=1e-6)
+
+
+def _tensorflow_padding(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Of a 3 x 3 kernel that strides by 2: left, right, top, bottom; an even side needs one pixel, behind it."""
+    (top, bottom), (left, right) = ((0, 1) if side % 2 == 0 else (1, 1) for side in size)
+    return left, right, top, bottom
 
 
 def parameters(module: torch.nn.Module) -> int:

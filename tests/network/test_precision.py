@@ -9,7 +9,9 @@ from humanmesh.network.recovery import RecoveryConfig, build_recovery
 @pytest.mark.parametrize(
     "config",
     [
-        RecoveryConfig(refinements=1, mirrored=True, lifted_start=True, crop_size=64),
+        RecoveryConfig(
+            refinements=1, mirrored=True, lifted_start=True, depths=True, shapes=True, crop_size=64
+        ),
         RecoveryConfig("resnet18", "hmr", "axis_angle", crop_size=64),
     ],
     ids=["modern", "hmr"],
@@ -17,6 +19,9 @@ from humanmesh.network.recovery import RecoveryConfig, build_recovery
 def test_weights_rounded_once_give_what_autocast_gives(config: RecoveryConfig) -> None:
     torch.manual_seed(0)
     network = build_recovery(config, load_body_data("anny")).eval()
+    for name, parameter in network.named_parameters():
+        if name.startswith("regressor.shape_reader.last"):
+            torch.nn.init.normal_(parameter)
     crops = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         expected = network(crops).last
@@ -24,6 +29,7 @@ def test_weights_rounded_once_give_what_autocast_gives(config: RecoveryConfig) -
         found = network(crops).last
     assert torch.equal(found.rotations, expected.rotations)
     assert torch.equal(found.keypoints_2d, expected.keypoints_2d)
+    assert torch.equal(found.shape, expected.shape)
 
 
 def test_weights_in_float32_stay_as_they_are() -> None:

@@ -105,7 +105,7 @@ def test_a_network_that_reads_shapes_ends_its_rounds_with_the_one_it_reads() -> 
         torch.nn.init.normal_(looking.regressor.shape_reader.last.weight)
     output = looking(crops())
     before, last = output.rounds[-2:]
-    read = looking.regressor.shape_reader(output.encoded.stride_16, before.keypoints_2d)
+    read = looking.regressor.shape_reader(output.encoded.trunk_features, before.keypoints_2d)
     assert torch.equal(last.shape, read)
     assert read.std() > 0.1
 

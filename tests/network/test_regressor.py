@@ -205,19 +205,31 @@ def test_a_shape_is_read_where_the_body_is_and_halfway_between_its_keypoints() -
     assert torch.equal(elsewhere, nothing)
 
 
-def test_a_body_gets_the_shape_that_is_read_in_its_pose_and_its_size_in_the_crop() -> None:
+def test_a_body_gets_the_shape_that_is_read_and_keeps_its_pose_place_and_size_in_the_crop() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         regressor = ModernRegressor(State("6d"), CHANNELS, shape_channels=7).eval()
     regressor.shape_reader = reader_of_shapes()
-    encoded = replace(seen_crops(), stride_16=torch.rand(2, 7, 3, 3))
+    encoded = replace(seen_crops(), trunk_features=torch.rand(2, 7, 3, 3))
     assert encoded.heatmaps is not None
     *_, before, last = regressor(encoded, read_heatmaps(encoded.heatmaps), interpreter(regressor.state))
-    torch.testing.assert_close(last.shape, regressor.shape_reader(encoded.stride_16, before.keypoints_2d))
+    torch.testing.assert_close(
+        last.shape, regressor.shape_reader(encoded.trunk_features, before.keypoints_2d)
+    )
     assert torch.equal(last.rotations, before.rotations)
     sizes = [(e.camera.scale[:, None, None] * e.keypoints_3d).std(1).norm(dim=1) for e in (before, last)]
     torch.testing.assert_close(sizes[0], sizes[1])
+    torch.testing.assert_close(last.keypoints_2d.mean(1), before.keypoints_2d.mean(1))
     assert (last.camera.scale - before.camera.scale).abs().min() > 1e-3
+
+
+def test_training_leaves_the_reader_of_shapes_alone() -> None:
+    regressor = ModernRegressor(State("6d"), CHANNELS, shape_channels=7).train()
+    encoded = replace(seen_crops(), trunk_features=torch.rand(2, 7, 3, 3))
+    assert encoded.heatmaps is not None
+    rounds = regressor(encoded, read_heatmaps(encoded.heatmaps), interpreter(regressor.state))
+    assert len(rounds) == regressor.rounds
+    assert not any(parameter.requires_grad for parameter in regressor.shape_reader.parameters())
 
 
 def test_depths_count_from_the_middle_of_the_hips() -> None:

@@ -120,7 +120,7 @@ class CapsuleBody:
 
     def rest(self, shape: Float[Tensor, "people shapes"]) -> PosedCapsules:
         """The capsules of the rest pose."""
-        vertices = self.data.template + torch.einsum("vcs,ps->pvc", self.data.shape_directions, shape)
+        vertices = self.data.rest_vertices(shape)
         starts = self.data.joint_regressor @ vertices
         ends = 2 * (self.mean_over_part @ vertices) - starts
         along = (ends - starts)[:, self.part]

@@ -35,6 +35,11 @@ class BodyModelData:
     face_parts: Int[Tensor, "faces"] | None = None
     """Row of the SMPL joint that each face follows (the 24 parts)."""
 
+    def rest_vertices(self, shape: Float[Tensor, "people shapes"]) -> Float[Tensor, "people vertices 3"]:
+        """Bodies of some shapes (standard deviations, as many as are given) in the rest pose, metres."""
+        directions = self.shape_directions[..., : shape.shape[1]]
+        return self.template + torch.einsum("vxs,ps->pvx", directions, shape)
+
     def keypoint_regressor(self, name: str) -> Float[Tensor, "keypoints vertices"]:
         """The linear map from posed vertices to a named keypoint set (`body.skeletons`).
 

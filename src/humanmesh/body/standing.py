@@ -10,6 +10,8 @@ from torch import Tensor
 from humanmesh.body.skeletons import SMPL_24
 from humanmesh.geometry.smoothing import weighted_median
 
+TOES_OUT = math.radians(11)
+"""Turn of an ankle about the shin, outward: the median of recorded people who stand."""
 _FAR_FROM_UPRIGHT = math.radians(30)
 """Angle at which `Stance.uprightness` has fallen to a quarter."""
 _FARTHEST_STANDING = math.radians(45)

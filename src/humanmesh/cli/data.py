@@ -84,7 +84,7 @@ class Synthesize:
     device: str = "cpu"
     """Device as PyTorch names it, such as cpu or cuda:0."""
     exact_poses: Switch = False
-    """Pose people as the file has them, but for mirror and view: no noise, and no legs of another frame. For poses of
+    """Pose people as the file has them, but for mirror, view and `--feet-share`: no noise, and no legs of another frame. For poses of
     `humanmesh data touch` and `hold`."""
     holding_share: float = 0.0
     """Share of the people, from 0 to 1, who hold something: a bar where both hands could hold one, else a dumbbell or a stick in one hand."""

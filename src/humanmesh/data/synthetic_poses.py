@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.body.standing import TOES_OUT
 from humanmesh.data.synthetic_draws import chance, normal, uniform
 from humanmesh.geometry.rotations import axis_angle_to_matrix, mirror_matrix, quaternion_to_matrix
 
@@ -67,8 +68,9 @@ class PoseConfig:
     """People whose feet are turned anew, from pulled up to pointed: recorded people walk and stand, and seldom point their toes."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.feet_share <= 1:
-            raise ValueError(f"feet_share is a share in [0, 1], got {self.feet_share}")
+        for name, value in vars(self).items():
+            if name.endswith("_share") and not 0 <= value <= 1:
+                raise ValueError(f"{name} is a share in [0, 1], got {value}")
 
 
 def sample_rotations(
@@ -118,11 +120,11 @@ def _with_feet_anew(
 ) -> Float[Tensor, "count 24 3 3"]:
     """A share of the people with other ankles. Both feet of a person are pitched nearly alike."""
     count = len(rotations)
-    low, high = _FOOT_PITCH_DEGREES
-    pitch = uniform(generator, low, high, count, 1) + normal(generator, _FOOT_DIFFERENCE_DEGREES, count, 2)
-    turns, rolls = (normal(generator, deviation, count, 2) for deviation in _FOOT_TURN_DEGREES)
-    turns = turns + turns.new_tensor([_TOES_OUT_DEGREES, -_TOES_OUT_DEGREES])
-    ankles = axis_angle_to_matrix(torch.stack([pitch.clamp(low, high), turns, rolls], 2).deg2rad())
+    pitch = uniform(generator, *_FOOT_PITCH_DEGREES, count, 1)
+    turns = normal(generator, 1.0, count, 2, 3) * pitch.new_tensor(_FOOT_NOISE_DEGREES).deg2rad()
+    turns[..., 0] += pitch.deg2rad()
+    turns[..., 1] += pitch.new_tensor([TOES_OUT, -TOES_OUT])
+    ankles = axis_angle_to_matrix(turns)
     chosen = chance(generator, share, count)[:, None, None, None]
     changed = rotations.clone()
     changed[:, _ANKLES] = torch.where(chosen, ankles, rotations[:, _ANKLES])
@@ -131,13 +133,9 @@ def _with_feet_anew(
 
 _ANKLES = [SMPL_24.index["left_ankle"], SMPL_24.index["right_ankle"]]
 _FOOT_PITCH_DEGREES = (-15.0, 60.0)
-"""From pulled up to pointed; 0 stands at right angles to the shin. Measured ankles reach some 20 and 50 degrees, and the foot bends, too."""
-_FOOT_DIFFERENCE_DEGREES = 10.0
-"""Standard deviation of each foot's pitch from the person's."""
-_FOOT_TURN_DEGREES = (8.0, 5.0)
-"""Standard deviations of the turn about the shin and of the roll about the foot."""
-_TOES_OUT_DEGREES = 11.0
-"""Turn about the shin in the mean, outward."""
+"""Of a person, from pulled up to pointed; 0 stands at right angles to the shin. Measured ankles reach some 20 and 50 degrees, and the foot bends, too."""
+_FOOT_NOISE_DEGREES = (10.0, 8.0, 5.0)
+"""Standard deviations of each foot: its pitch from the person's, its turn about the shin, its roll."""
 
 
 def _camera_from_body(

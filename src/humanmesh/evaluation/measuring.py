@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from humanmesh.body.model import BodyModel
-from humanmesh.body.parameters import BodyModelData
 from humanmesh.body.skeletons import Skeleton, skeleton_by_name
 from humanmesh.errors import BadInputError
 from humanmesh.evaluation import metrics
@@ -218,26 +217,18 @@ def _measure_mesh(batch: _Batch) -> Rows:
     rows = {"vertex_error": metrics.point_errors(guess - guess_root, truth - true_root).mean(1)}
     pose = batch.prediction.pose
     if pose is not None and pose.shape is not None and pose.body is not None:
-        rest = _rest_vertices(pose.body, pose.shape).cpu()
-        true_rest = torch.cat([_true_rest_vertices(batch, case) for case in batch.cases]).cpu()
-        alike = metrics.same_size_and_place(rest, true_rest)
-        rows["rest_vertex_error"] = metrics.point_errors(alike, true_rest).mean(1)
+        rest = pose.body.rest_vertices(pose.shape).cpu()
+        truth = torch.cat([_true_rest_vertices(batch, case) for case in batch.cases]).cpu()
+        alike = metrics.same_size_and_place(rest, truth)
+        rows["rest_vertex_error"] = metrics.point_errors(alike, truth).mean(1)
     return rows
 
 
 def _true_rest_vertices(batch: _Batch, case: Case) -> Float[Tensor, "1 vertices 3"]:
     truth = _need(case.body, case, "pose and shape")
-    return _rest_vertices(batch.bodies.model(truth.gender).data, _pose_of(truth)[1][None])
-
-
-def _rest_vertices(
-    body: BodyModelData, shape: Float[Tensor, "people shapes"]
-) -> Float[Tensor, "people vertices 3"]:
-    """Bodies of some shapes in the rest pose."""
-    count = min(shape.shape[1], body.shape_directions.shape[2])
-    return body.template + torch.einsum(
-        "vxs,ps->pvx", body.shape_directions[..., :count], shape[:, :count].to(body.template)
-    )
+    body = batch.bodies.model(truth.gender).data
+    shape = torch.from_numpy(np.asarray(truth.shape)).float()[None, : body.shape_directions.shape[2]]
+    return body.rest_vertices(shape.to(body.template))
 
 
 def _check_same_mesh(batch: _Batch) -> None:

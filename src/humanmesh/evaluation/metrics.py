@@ -58,15 +58,14 @@ def same_size_and_place(
 
     What a picture cannot tell of a body in its rest pose, as the figure PVE-T-SC leaves it out (Sengupta et al. 2020).
     """
-    (guess, guess_size, _), (_, size, middle) = _unit_size(predicted), _unit_size(target)
-    return guess / guess_size * size + middle
+    guess, truth = predicted.double(), target.double()
+    guess, middle = guess - guess.mean(1, keepdim=True), truth.mean(1, keepdim=True)
+    return guess * (_spread(truth - middle) / _spread(guess)) + middle
 
 
-def _unit_size(points: Float[Tensor, "frames points 3"]) -> tuple[Tensor, Tensor, Tensor]:
-    """The points about their mean, their root mean square distance from it, and the mean."""
-    middle = points.double().mean(1, keepdim=True)
-    centred = points.double() - middle
-    return centred, centred.square().sum(2).mean(1).sqrt()[:, None, None], middle
+def _spread(centred: Float64[Tensor, "frames points 3"]) -> Float64[Tensor, "frames 1 1"]:
+    """Root mean square distance from the origin."""
+    return centred.square().sum(2).mean(1).sqrt()[:, None, None]
 
 
 def rigidly_aligned(

@@ -10,7 +10,7 @@ from humanmesh.body.skeletons import COCO_17, COCOPLUS_19, H36M_17, LSP_14, MPI_
 from humanmesh.errors import UnknownNameError
 
 Task = Literal["keypoints", "pose", "volume", "mesh", "silhouette", "parts"]
-"""2D keypoints (PCK); 3D joints (MPJPE, reconstruction error); their PCK and AUC at 150 mm; vertices (PVE); masks."""
+"""2D keypoints (PCK); 3D joints (MPJPE, reconstruction error); their PCK and AUC at 150 mm; vertices (PVE, and PVE-T-SC of systems that give a shape); masks."""
 
 Size = Literal["keypoints box", "data set's box", "torso", "head"]
 """What 2D errors are measured in units of."""
@@ -31,7 +31,7 @@ _TASK_SENTENCES: dict[Task, str] = {
     "keypoints": "2D PCK, strictly below a share of {size}, by joint and then over joints",
     "pose": "mm, mean over joints and then over frames; reconstruction error by similarity Procrustes per frame",
     "volume": "PCK strictly below 150 mm and AUC over 31 thresholds from 0 to 150 mm, over {points} alike",
-    "mesh": "PVE in mm over all vertices, same root; PVE-T-SC the same in the rest pose, at the truth's size and place",
+    "mesh": "PVE in mm over all vertices, same root; PVE-T-SC, of a system that gives a shape, the same in the rest pose at the truth's size and place",
     "silhouette": "person against background, pixels summed over the whole set, F1 the mean of both classes",
     "parts": "six parts and background, pixels summed over the whole set, F1 the mean of seven classes without pixels left open",
 }

@@ -74,7 +74,7 @@ def rig_of_body(
     """
     y_up = y_up_from_camera(camera_pitch)
     data = body.to(dtype=torch.float32, device="cpu")
-    rest_vertices = data.template + data.shape_directions @ torch.as_tensor(shape)
+    rest_vertices = data.rest_vertices(torch.as_tensor(shape)[None])[0]
     rest_joints = (data.joint_regressor @ rest_vertices).numpy()
     turned = rotations.copy()
     turned[:, 0] = y_up @ rotations[:, 0]

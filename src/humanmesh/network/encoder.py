@@ -43,7 +43,7 @@ class EncoderOutput:
     depth_maps: Float[Tensor, "batch 19 rows columns"] | None = None
     """Where a keypoint is, how deep it lies, at stride 16: metres along the camera's axis, from the middle of the hips; None without
     a depth head."""
-    stride_16: Float[Tensor, "batch deep rows columns"] | None = None
+    trunk_features: Float[Tensor, "batch trunk rows columns"] | None = None
     """The trunk's own features at stride 16, before the pyramid; None without one."""
 
 
@@ -149,7 +149,7 @@ class Neck(nn.Module):
         self, channels: tuple[int, ...], *, person_heads: bool = False, depth_head: bool = False
     ) -> None:
         super().__init__()
-        self.stride_16_channels = channels[2]
+        self.trunk_channels = channels[2]
         self.pyramid = FeaturePyramid(channels)
         self.keypoint_head = _head(PYRAMID_CHANNELS, len(KEYPOINTS))
         self.depth_head = _head(_COARSE_CHANNELS, len(KEYPOINTS)) if depth_head else None

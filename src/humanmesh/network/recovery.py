@@ -244,8 +244,9 @@ def build_recovery(
     body = KeypointBody(body_data, KEYPOINTS.name)
     chosen = {"lifted_start": config.lifted_start, "depths": config.depths}
     options: dict[str, Any] = {name: True for name, is_asked in chosen.items() if is_asked}
-    if config.shapes and encoder.neck is not None:
-        options["shape_channels"] = encoder.neck.stride_16_channels
+    if config.shapes:
+        assert encoder.neck is not None  # `RecoveryConfig` asks for a regressor with a pyramid
+        options["shape_channels"] = encoder.neck.trunk_channels
     iterations = regressor(state, encoder.channels, rounds=config.rounds, **options)
     return Recovery(
         encoder,

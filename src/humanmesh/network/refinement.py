@@ -35,7 +35,7 @@ from humanmesh.body.joint_limits import LIMITED_ROWS, JointLimits
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.priors import PosePrior
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.body.standing import stance_of
+from humanmesh.body.standing import TOES_OUT, stance_of
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
 from humanmesh.geometry.rotations import (
     axis_angle_to_matrix,
@@ -64,8 +64,6 @@ _UNSEEN, _SEEN = 0.15, 0.21
 49 below the second), at least the second nearly everywhere else (140 of 143 where it sees both)."""
 _OTHER_LEG = 0.5
 """Share that the other leg has in a leg's confidence: photos that cut off one mostly cut off both."""
-_TOES_OUT = math.radians(11)
-"""Turn of an ankle about the shin: the median of recorded people who stand."""
 _STANDING_FLEXION = math.radians(3)
 """f_0, of a knee that carries its person."""
 _STANDING_DEVIATION = math.radians(8)
@@ -226,7 +224,7 @@ def _with_feet_forward(
     bend = knees[..., 0].square()
     hips[..., 1] *= 1 - _faded(bend, _CLEARLY_BENT)
     ankles[..., 0] *= 1 - _faded(bend, _LIFTED) * standing[:, None]
-    ankles[..., 1] = hips.new_tensor([_TOES_OUT, -_TOES_OUT])
+    ankles[..., 1] = hips.new_tensor([TOES_OUT, -TOES_OUT])
     changed = rotations.clone()
     changed[:, _LEGS] = axis_angle_to_matrix(torch.stack([hips, knees, ankles], 2))
     return changed

@@ -308,14 +308,14 @@ _LEAST_SIZE = 0.05
 class ShapeReader(nn.Module):
     """The shape, read off the trunk's features at stride 16 at a body's keypoints and halfway between them.
 
-    Rounds, whose features say where things are, learn nothing of the shape; a loss of its own teaches this layer by layer
-    (`tools/train_shape.py`).
+    Rounds, whose features say where things are, learn next to nothing of the shape. This is taught by itself (`tools/train_shape.py`), once
+    the trunk is trained: a training leaves it as it is.
     """
 
     def __init__(self, channels: int, *, numbers: int = 12, hidden: int = 24) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, numbers, 1)
-        self.first = nn.Linear((len(KEYPOINTS) + len(_BETWEEN)) * numbers, hidden)
+        self.first = nn.Linear((len(KEYPOINTS) + len(_FIRST)) * numbers, hidden)
         self.last = nn.Linear(hidden, SHAPE_COEFFICIENTS)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
@@ -326,21 +326,19 @@ class ShapeReader(nn.Module):
         keypoints_2d: Float[Tensor, "batch 19 2"],
     ) -> Float[Tensor, "batch 10"]:
         """The shape (standard deviations) of the body whose `KEYPOINTS` lie there (crop coordinates); outside the crop nothing is read."""
-        halfway = (keypoints_2d[:, _BETWEEN[:, 0]] + keypoints_2d[:, _BETWEEN[:, 1]]) / 2
+        halfway = (keypoints_2d[:, _FIRST] + keypoints_2d[:, _SECOND]) / 2
         read = sample_at(self.reduce(features), torch.cat([keypoints_2d, halfway], 1))
         return self.last(F.relu(self.first(read.flatten(1)))).float()
 
 
-_BETWEEN = torch.tensor([
-    (KEYPOINTS.index[first], KEYPOINTS.index[second])
-    for first, second in (
-        *((f"{side}_{upper}", f"{side}_{lower}") for side in ("left", "right") for upper, lower in (
-            ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"),
-        )),
-        ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_shoulder", "right_hip"), ("nose", "neck"),
-    )
-])  # fmt: skip
+_BETWEEN = (
+    *((f"{side}_{upper}", f"{side}_{lower}") for side in ("left", "right") for upper, lower in (
+        ("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"),
+    )),
+    ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_shoulder", "right_hip"), ("nose", "neck"),
+)  # fmt: skip
 """Pairs of `KEYPOINTS` between which limbs, trunk and head are looked at."""
+_FIRST, _SECOND = ([KEYPOINTS.index[joint] for joint in joints] for joints in zip(*_BETWEEN, strict=True))
 
 
 class HmrRegressor(nn.Module):
@@ -405,11 +403,13 @@ class ModernRegressor(nn.Module):
         self.fc3 = _small_last_layer(hidden, state.size)
         self.dropout = nn.Dropout(0.1)
         self.shape_reader = None if shape_channels is None else ShapeReader(shape_channels)
+        if self.shape_reader is not None:
+            self.shape_reader.requires_grad_(requires_grad=False)
 
     def forward(
         self, encoded: EncoderOutput, seen: HeatmapKeypoints | None, interpret: Interpret
     ) -> tuple[Estimate, ...]:
-        """One estimate a round, after that of a lifted start, and one more with the shape that is read, as large in the crop as the last.
+        """One estimate a round, after that of a lifted start; in eval mode one more with the shape that is read.
 
         Raises:
             ValueError: where the encoder was built without a pyramid.
@@ -438,8 +438,10 @@ class ModernRegressor(nn.Module):
             last = interpret(state)
             estimates.append(last)
             state = state.detach()
-        if self.shape_reader is not None and encoded.stride_16 is not None:
-            shape = self.shape_reader(encoded.stride_16, last.keypoints_2d.detach())
+        if self.shape_reader is not None and not self.training:
+            if encoded.trunk_features is None:
+                raise ValueError("a shape is read off the trunk's features, and the encoder gave none")
+            shape = self.shape_reader(encoded.trunk_features, last.keypoints_2d)
             estimates.append(_with_shape(state, shape, last, interpret))
         return tuple(estimates)
 
@@ -471,14 +473,23 @@ def _with_shape(
     last: Estimate,
     interpret: Interpret,
 ) -> Estimate:
-    """The body of another shape in the same pose, brought to the size in the crop that the last one had."""
+    """The body of another shape in the same pose, as large in the crop as the last one and at its place."""
     state = torch.cat([state[:, :-SHAPE_COEFFICIENTS], shape], 1)
-    before, after = (
-        (points - points.mean(1, keepdim=True)).square().sum((1, 2)).sqrt()
-        for points in (last.keypoints_3d, interpret(state).keypoints_3d)
+    middles, sizes = zip(
+        *(_middle_and_size(points) for points in (last.keypoints_3d, interpret(state).keypoints_3d)),
+        strict=True,
     )
-    scale = state[:, :1] * (before / after).detach()[:, None]
-    return interpret(torch.cat([scale, state[:, 1:]], 1))
+    ratio = sizes[0] / sizes[1]
+    offset = (state[:, 1:_CAMERA_NUMBERS] + middles[0]) / ratio - middles[1]
+    return interpret(torch.cat([ratio * state[:, :1], offset, state[:, _CAMERA_NUMBERS:]], 1))
+
+
+def _middle_and_size(
+    points: Float[Tensor, "batch points 3"],
+) -> tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch 1"]]:
+    """Mean x and y of the points, and their root mean square distance from their mean."""
+    middle = points.mean(1, keepdim=True)
+    return middle[:, 0, :2], (points - middle).square().sum(2).mean(1, keepdim=True).sqrt()
 
 
 REGRESSORS: dict[str, type[HmrRegressor] | type[ModernRegressor]] = {
