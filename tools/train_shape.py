@@ -92,7 +92,7 @@ def see(network: Recovery, arguments: Arguments, crop_size: int) -> SeenPeople:
 
 def teach(reader: ShapeReader, people: SeenPeople, body: BodyModelData, arguments: Arguments) -> None:
     """Train the reader, whose inputs have mean 0 and deviation 1 meanwhile; its errors weigh as much as vertices move."""
-    middle, spread = _standardised(people)
+    people, middle, spread = _standardised(people)
     moved = body.shape_directions.square().sum(1).mean(0)
     weights = moved / moved.sum()
     kept = len(people) // 10
@@ -106,30 +106,31 @@ def teach(reader: ShapeReader, people: SeenPeople, body: BodyModelData, argument
         for rows in order[: len(order) // _BATCH * _BATCH].split(_BATCH):
             drawn = people.of(rows)
             places = drawn.keypoints_2d + _KEYPOINTS_OFF * torch.randn_like(drawn.keypoints_2d)
-            features = torch.nn.functional.dropout((drawn.features - middle) / spread, arguments.dropout)
+            features = torch.nn.functional.dropout(drawn.features, arguments.dropout)
             loss = ((reader(features, places) - drawn.shapes).square() * weights).sum(1).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-        print(f"epoch {epoch + 1}: {report(reader, people, middle, spread, weights)}", flush=True)
+        print(f"epoch {epoch + 1}: {report(reader, people, weights)}", flush=True)
     with torch.no_grad():
         reader.reduce.weight /= spread
         reader.reduce.bias -= (reader.reduce.weight * middle).sum((1, 2, 3))
 
 
-def _standardised(people: SeenPeople) -> tuple[Tensor, Tensor]:
+def _standardised(people: SeenPeople) -> tuple[SeenPeople, Tensor, Tensor]:
+    """The people with features of mean 0 and deviation 1, and what these were before."""
     sample = people.features[:: max(1, len(people) // 1000)].float()
-    return sample.mean((0, 2, 3), keepdim=True), sample.std((0, 2, 3), keepdim=True).clamp_min(1e-3)
+    middle = sample.mean((0, 2, 3), keepdim=True).bfloat16()
+    spread = sample.std((0, 2, 3), keepdim=True).clamp_min(1e-3).bfloat16()
+    return replace(people, features=(people.features - middle) / spread), middle.float(), spread.float()
 
 
 @torch.no_grad()
-def report(
-    reader: ShapeReader, people: SeenPeople, middle: Tensor, spread: Tensor, weights: Float[Tensor, "10"]
-) -> str:
+def report(reader: ShapeReader, people: SeenPeople, weights: Float[Tensor, "10"]) -> str:
     """How the reader does on the people who were kept."""
     kept = people.of(torch.arange(len(people) // 10))
-    guess, truth = reader((kept.features - middle) / spread, kept.keypoints_2d), kept.shapes
+    guess, truth = reader(kept.features, kept.keypoints_2d), kept.shapes
     left = ((guess - truth).square() * weights).sum() / (truth.square() * weights).sum()
     agreement = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(guess.T, truth.T, strict=True)]
     return f"{100 * left:.1f} % of the variance left; " + " ".join(f"{value:.2f}" for value in agreement)
@@ -142,8 +143,8 @@ def main(arguments: Arguments) -> None:
     config, body = replace(checkpoint.config, shapes=True), load_body_data("anny")
     network = build_recovery(config, body).eval().to(memory_format=torch.channels_last)
     network.load_state_dict(checkpoint.state, strict=False)
-    reader = network.regressor.shape_reader
-    reader.requires_grad_(requires_grad=True)
+    # Not the one that the weights may have: it fits another trunk.
+    reader = network.regressor.shape_reader = ShapeReader(network.encoder.neck.trunk_channels)
     teach(reader, see(network, arguments, config.crop_size), body, arguments)
     save_checkpoint(arguments.out, config, network.state_dict(), notes=checkpoint.notes)
 
