@@ -48,6 +48,8 @@ class Arguments:
     weight_decay: float = 0.05
     dropout: float = 0.1
     """Of the trunk's features, in training."""
+    share: float = 0.5
+    """Of what it learned to read that it says in the end: photos are less sure than rendered pictures (docs/weights.md)."""
     seed: int = 0
 
 
@@ -116,6 +118,8 @@ def teach(reader: ShapeReader, people: SeenPeople, body: BodyModelData, argument
     with torch.no_grad():
         reader.reduce.weight /= spread
         reader.reduce.bias -= (reader.reduce.weight * middle).sum((1, 2, 3))
+        for parameter in reader.last.parameters():
+            parameter *= arguments.share
 
 
 def _standardised(people: SeenPeople) -> tuple[SeenPeople, Tensor, Tensor]:

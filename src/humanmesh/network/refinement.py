@@ -81,7 +81,8 @@ and the estimate's lean is right to 7.5 (250 rendered people who stand); less of
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 _SHAPE_DEVIATION = 1.0
-"""Of each coefficient, in standard deviations of people: the regressor hardly sees shapes (mean error .92 on 250 rendered people)."""
+"""Of each coefficient, in standard deviations of people: shapes are read roughly. More freedom meets LSPET's keypoints better, and keeps
+rendered people's shapes worse (docs/weights.md)."""
 _TURNS, _CAMERA, _LENS = slice(0, 72), slice(72, 76), 75
 """Rows of the changes: the camera's are the logarithm of its scale, its offset and the logarithm of its lens's slope; the rest are the
 shape's."""
