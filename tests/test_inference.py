@@ -90,7 +90,7 @@ def test_who_is_told_stands_where_the_keypoints_are(bundled, walker):
         STREET, np.stack([known, known + np.float32([3, 0])]), "cocoplus19"
     )
     distances = np.linalg.norm(first.keypoints_2d("cocoplus19") - known, axis=1)
-    assert distances.max() < 10
+    assert distances.max() < 12.5  # the wrist went at least half of its 25 pixels
     assert distances.mean() < 4
     shift = (second.keypoints_2d("cocoplus19") - first.keypoints_2d("cocoplus19")).mean(0)
     np.testing.assert_allclose(shift, (3, 0), atol=2)

@@ -217,7 +217,7 @@ def _measure_mesh(batch: _Batch) -> Rows:
     rows = {"vertex_error": metrics.point_errors(guess - guess_root, truth - true_root).mean(1)}
     pose = batch.prediction.pose
     if pose is not None and pose.shape is not None and pose.body is not None:
-        rest = pose.body.rest_vertices(pose.shape).cpu()
+        rest = pose.body.to(device="cpu").rest_vertices(pose.shape.cpu().float())
         truth = torch.cat([_true_rest_vertices(batch, case) for case in batch.cases]).cpu()
         alike = metrics.same_size_and_place(rest, truth)
         rows["rest_vertex_error"] = metrics.point_errors(alike, truth).mean(1)
