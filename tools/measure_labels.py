@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.body.skeletons import COCOPLUS_19
-from humanmesh.data.augmentation import NO_AUGMENTATION, augment
+from humanmesh.data.augmentation import plain_crops
 from humanmesh.data.dataset import Sample, collate, unlabelled_3d
 from humanmesh.data.shards import ShardSource, data_sets_in
 from humanmesh.evaluation.metrics import aligned, point_errors
@@ -50,7 +50,7 @@ def alone(network: Recovery, samples: list[Sample], crop_size: int) -> Float[Ten
     with torch.no_grad():
         for start in range(0, len(samples), 32):
             stored = collate(samples[start : start + 32])
-            batch = augment(stored, NO_AUGMENTATION, crop_size, torch.Generator())
+            batch = plain_crops(stored, crop_size)
             found.append(network(batch.images).last.keypoints_3d)
     return torch.cat(found)
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.body.skeletons import COCOPLUS_19
-from humanmesh.data.augmentation import NO_AUGMENTATION, augment
+from humanmesh.data.augmentation import NO_AUGMENTATION, plain_crops
 from humanmesh.data.dataset import Sample, collate
 from humanmesh.data.shards import ShardSource, data_sets_in, write_shards
 from humanmesh.files.assets import weights_path
@@ -62,7 +62,7 @@ def seen_keypoints(
     network: Recovery, samples: list[Sample], crop_size: int
 ) -> tuple[Float[Tensor, "batch 19 2"], Float[Tensor, "batch 19"]]:
     """Offsets of the heat maps' keypoints from the labels, in units of the box, and their confidences."""
-    batch = augment(collate(samples), NO_AUGMENTATION, crop_size, torch.Generator())
+    batch = plain_crops(collate(samples), crop_size)
     device = batch.images.device
     with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
         _, seen = network.see(batch.images.contiguous(memory_format=torch.channels_last))

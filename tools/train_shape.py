@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.body.parameters import BodyModelData
-from humanmesh.data.augmentation import NO_AUGMENTATION, augment
+from humanmesh.data.augmentation import plain_crops
 from humanmesh.data.dataset import collate
 from humanmesh.data.shards import ShardSource, data_sets_in
 from humanmesh.files.assets import weights_path
@@ -42,7 +42,7 @@ class Arguments:
     """Weights to start from, of the modern regressor: a checkpoint, or the name of a bundled one."""
     people: int = 20_000
     """Rendered people; a tenth of them is kept to measure on."""
-    epochs: int = 40
+    epochs: int = 20
     learning_rate: float = 2e-3
     """Largest of AdamW, in one cycle."""
     weight_decay: float = 0.05
@@ -81,9 +81,7 @@ def see(network: Recovery, arguments: Arguments, crop_size: int) -> SeenPeople:
     for source in (ShardSource(name, known[name]) for name in arguments.names):
         for start in range(0, min(each, len(source)), _ENCODED_AT_ONCE):
             rows = range(start, min(start + _ENCODED_AT_ONCE, each, len(source)))
-            batch = augment(
-                collate([source[row] for row in rows]), NO_AUGMENTATION, crop_size, torch.Generator()
-            )
+            batch = plain_crops(collate([source[row] for row in rows]), crop_size)
             encoded = network.encoder(batch.images.contiguous(memory_format=torch.channels_last))
             places = torch.where(batch.weights_2d[..., None] > 0, batch.keypoints_2d, 9.0)
             parts.append(SeenPeople(encoded.trunk_features.to(torch.bfloat16), places, batch.shapes))

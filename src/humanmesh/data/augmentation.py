@@ -72,6 +72,11 @@ HMR_AUGMENTATION = AugmentationConfig(
 NO_AUGMENTATION = replace(HMR_AUGMENTATION, scale=0.0, shift=0.0, mirror_share=0.0)
 
 
+def plain_crops(batch: Batch, crop_size: int) -> Batch:
+    """`augment` without augmentation: the crops as a network is shown them outside training, `crop_size` pixels a side."""
+    return augment(batch, NO_AUGMENTATION, crop_size, torch.Generator())
+
+
 def augment(
     batch: Batch,
     config: AugmentationConfig,

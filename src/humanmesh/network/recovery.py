@@ -89,7 +89,7 @@ class RecoveryOutput:
     """Every round's estimate, and what the encoder saw."""
 
     rounds: tuple[Estimate, ...]
-    """First to last; the adversary of the paper sees them all. A shape that is read makes one more, and in eval mode refinement the last."""
+    """First to last; the adversary of the paper sees them all. In eval mode a shape that is read makes one more, and refinement the last."""
     encoded: EncoderOutput
     """Feature maps and heat-map logits."""
     seen: HeatmapKeypoints | None

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.body.skeletons import COCOPLUS_19
-from humanmesh.data.augmentation import NO_AUGMENTATION, augment
+from humanmesh.data.augmentation import NO_AUGMENTATION, plain_crops
 from humanmesh.data.dataset import Batch, Sample, SampleSource, collate, unlabelled_3d
 from humanmesh.errors import BadInputError
 from humanmesh.geometry.rotations import matrix_to_axis_angle
@@ -80,7 +80,7 @@ def with_fitted_labels(
 @torch.no_grad()
 def _fitted(samples: list[Sample], network: Recovery, crop_size: int) -> list[Sample]:
     device = next(network.parameters()).device
-    batch = augment(collate(samples).to(device), NO_AUGMENTATION, crop_size, torch.Generator())
+    batch = plain_crops(collate(samples).to(device), crop_size)
     crops = batch.images.contiguous(memory_format=torch.channels_last)
     # Not in bfloat16, which moved joints of three people by up to 1.6 cm: labels are made once and last.
     estimate = network.told(crops, batch.keypoints_2d, batch.weights_2d).last
