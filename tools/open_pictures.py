@@ -1,9 +1,10 @@
-"""Backgrounds and cloth for rendered people from Clothing Co-Parsing alone (Apache-2.0), for weights without other photos.
+"""Backgrounds and cloth for rendered people from photos that allow any use, for weights without other photos.
 
-    python tools/open_pictures.py CCP --out DIR     # writes DIR/backgrounds and DIR/cloth
+    python tools/open_pictures.py CCP EXERCISES --out DIR     # writes DIR/backgrounds and DIR/cloth
 
-A background is a labelled photo of the training part whose person is filled with the nearest background pixels to the left and
-right, and blurred there; cloth is the largest square cut out of each garment.
+CCP is Clothing Co-Parsing (Apache-2.0), EXERCISES free-exercise-db (public domain), each with its keypoints.json. A background is a
+photo of the training part whose person, by CCP's pixel labels or else round the keypoints, is filled with the nearest background
+pixels to the left and right, and blurred there; cloth is the largest square cut out of each labelled garment.
 """
 
 from collections.abc import Iterator
@@ -13,13 +14,19 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 
-from humanmesh.data.splits import CCP_HOLD_OUT_STRIDE
+from humanmesh.data.annotation import Annotation
+from humanmesh.data.readers import read_ccp
+from humanmesh.data.readers.coco import read_coco
+from humanmesh.data.splits import split
 
 GROWN = 7
 """Pixels by which a person is widened before the filling: labels are tight, hair is not."""
+ROUND_KEYPOINTS = 0.12
+"""How far about the hull of the keypoints an unlabelled person is taken to reach, shares of the longer side of their box."""
 SOFTNESS = 6.0
 """Standard deviation in pixels of the blur of what was filled in."""
 NO_CLOTH = frozenset({0, 1, 2, 9, 15, 17, 19, 29, 33, 34, 41, 47, 56, 57})
@@ -32,14 +39,29 @@ SMALLEST_CLOTH = 40
 class Arguments:
     """Where to read and where to write."""
 
-    photos: Annotated[Path, tyro.conf.Positional]
-    """Folder with images/ and labels/."""
+    street: Annotated[Path, tyro.conf.Positional]
+    """Clothing Co-Parsing: a folder with images/, labels/ and keypoints.json."""
+    exercises: Annotated[Path, tyro.conf.Positional]
+    """free-exercise-db: a folder with images/ and keypoints.json."""
     out: Path
 
 
-def without_person(photo: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The photo (H, W, 3) with its person filled by what stands beside, row by row where there is anything."""
-    person = ndimage.binary_dilation(labels > 0, iterations=GROWN)
+def round_keypoints(person: Annotation, size: tuple[int, int]) -> np.ndarray:
+    """(height, width) bool: the hull of the keypoints of a photo of that size (width, height), grown."""
+    points = person.keypoints_2d[person.weights_2d > 0]
+    around = Image.new("1", size)
+    draw = ImageDraw.Draw(around)
+    reach = ROUND_KEYPOINTS * float(np.ptp(points, axis=0).max())
+    hull = [tuple(point) for point in points[ConvexHull(points).vertices].tolist()]
+    draw.polygon(hull, fill=1)
+    draw.line([*hull, hull[0]], fill=1, width=round(2 * reach))
+    for x, y in hull:
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=1)
+    return np.asarray(around)
+
+
+def without_person(photo: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """The photo (H, W, 3) with its person (H, W bool) filled by what stands beside, row by row where there is anything."""
     if person.all():
         return photo
     # Upright distances count ten times: what lies beside a person goes on behind them sooner than what lies above.
@@ -64,22 +86,32 @@ def cloth(photo: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
             yield photo[y - half : y + half + 1, x - half : x + half + 1]
 
 
+def pictures(person: Annotation) -> dict[str, list[np.ndarray]]:
+    """Backgrounds and pieces of cloth of one photo."""
+    photo = np.asarray(Image.open(person.image).convert("RGB"))
+    if person.mask is None:
+        around = round_keypoints(person, photo.shape[1::-1])
+        return {"backgrounds": [without_person(photo, around)], "cloth": []}
+    labels = np.asarray(Image.open(person.mask))
+    around = ndimage.binary_dilation(labels > 0, iterations=GROWN)
+    return {"backgrounds": [without_person(photo, around)], "cloth": list(cloth(photo, labels))}
+
+
 def main(arguments: Arguments) -> None:
     """Write both folders."""
     folders = {name: arguments.out / name for name in ("backgrounds", "cloth")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
+    gym = arguments.exercises
+    people = read_ccp(arguments.street) + read_coco(
+        gym / "keypoints.json", gym / "images", source="exercises"
+    )
     counts = dict.fromkeys(folders, 0)
-    for path in sorted((arguments.photos / "labels").glob("*.png")):
-        if int(path.stem) % CCP_HOLD_OUT_STRIDE == 0:
-            continue
-        labels = np.asarray(Image.open(path))
-        photo = np.asarray(Image.open(arguments.photos / "images" / f"{path.stem}.jpg").convert("RGB"))
-        found = {"backgrounds": [without_person(photo, labels)], "cloth": list(cloth(photo, labels))}
-        for name, pictures in found.items():
-            for number, picture in enumerate(pictures):
-                Image.fromarray(picture).save(folders[name] / f"{path.stem}_{number}.jpg", quality=90)
-            counts[name] += len(pictures)
+    for person in split(people)[0]:
+        for name, found in pictures(person).items():
+            for number, picture in enumerate(found):
+                Image.fromarray(picture).save(folders[name] / f"{person.image.stem}_{number}.jpg", quality=90)
+            counts[name] += len(found)
     print(f"{counts['backgrounds']:,} backgrounds, {counts['cloth']:,} pieces of cloth in {arguments.out}")
 
 

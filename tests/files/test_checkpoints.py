@@ -61,7 +61,7 @@ def test_large_kernels_kept_as_int8_are_right_to_half_a_step_of_their_channel(tm
     assert torch.equal(found["bias"], state["bias"])
     assert torch.equal(found["count"], state["count"])
     half_step = kernel.abs().amax((1, 2, 3), keepdim=True) / 127 / 2
-    assert bool(((found["kernel"] - kernel).abs() <= half_step * 1.0001).all())
+    assert bool(((found["kernel"] - kernel).abs() <= half_step * 1.002).all())
 
 
 def test_small_kernels_are_kept_as_float16_among_large_ones_as_int8(tmp_path: Path) -> None:

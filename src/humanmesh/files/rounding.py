@@ -7,6 +7,8 @@ from torch import Tensor
 _STEPS = ".steps"
 """Ends the name of the step lengths of a matrix that is kept as int8."""
 _MOST_STEPS = 127
+_UPWARD = 1 + 2**-11
+"""Lets the step as float16 be no shorter than it was, so that the channel's largest number is still at most `_MOST_STEPS` of them."""
 _LARGE = 9_000
 """Numbers from which int8 is worth its error: smaller kernels, depthwise ones above all, cost accuracy and hardly weigh."""
 
@@ -31,10 +33,10 @@ def rounded(name: str, value: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
 def _in_steps(
     matrix: Float[Tensor, "channels *rest"],
 ) -> tuple[Int8[Tensor, "channels *rest"], Float[Tensor, "channels"]]:
-    """The nearest whole number of steps, and the length of each channel's steps."""
-    steps = matrix.abs().flatten(1).amax(1) / _MOST_STEPS
-    column = steps.view(-1, *[1] * (matrix.dim() - 1))
-    whole = (matrix / torch.where(column > 0, column, 1)).round()
+    """The nearest whole number of steps, and the length of each channel's steps, float16."""
+    steps = (matrix.abs().flatten(1).amax(1) * (_UPWARD / _MOST_STEPS)).half()
+    column = steps.float().view(-1, *[1] * (matrix.dim() - 1))
+    whole = (matrix / torch.where(column > 0, column, 1)).round().clamp(-_MOST_STEPS, _MOST_STEPS)
     return whole.to(torch.int8).contiguous(), steps
 
 
