@@ -56,7 +56,8 @@ def test_absolute_terms_are_means_over_what_is_labelled():
     rest = torch.eye(3).repeat(2, 24, 1, 1)
     turned = rest.clone()
     turned[0, 3], turned[1] = torch.diag(torch.tensor([1.0, -1.0, -1.0])), 0
-    assert losses.rotation_loss(rest, turned, known).item() == pytest.approx((2 + 2) / 216)
+    joints_known = known[:, None].expand(2, 24)
+    assert losses.rotation_loss(rest, turned, joints_known).item() == pytest.approx((2 + 2) / 216)
     shapes = torch.zeros(2, 10)
     shapes[0, 0], shapes[1] = -2, 9
     assert losses.shape_loss(torch.zeros(2, 10), shapes, known).item() == pytest.approx(0.2)

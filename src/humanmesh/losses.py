@@ -74,10 +74,10 @@ def squared_parameter_loss(
 def rotation_loss(
     rotations: Float[Tensor, "batch joints 3 3"],
     target: Float[Tensor, "batch joints 3 3"],
-    weights: Float[Tensor, "batch"],
+    weights: Float[Tensor, "batch joints"],
 ) -> Float[Tensor, ""]:
     """Mean absolute difference of the entries of the rotation matrices."""
-    return weighted_mean((rotations - target).abs().mean((1, 2, 3)), weights)
+    return weighted_mean((rotations - target).abs().mean((2, 3)), weights)
 
 
 def shape_loss(

@@ -1,8 +1,11 @@
 """The objective as composed: modes, presets, and a NaN that is named."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from humanmesh.body.skeletons import SMPL_24
 from humanmesh.data.augmentation import NO_AUGMENTATION, augment
 from humanmesh.data.dataset import Batch, collate
 from humanmesh.network.discriminator import Discriminator
@@ -42,6 +45,22 @@ def test_every_term_has_a_weight_and_counts_where_labels_are_known(objective):
 
 def test_the_paired_mode_keeps_labels():
     assert allowed_labels(batch(), "paired").pose_weights.sum() == 3
+
+
+def test_guessed_poses_teach_what_keypoints_show_and_neither_feet_nor_hands():
+    output = network()(batch().images)
+
+    def loss(pose_weight: float, joint: str) -> float:
+        seen = batch()
+        rotations = seen.rotations.clone()
+        rotations[:, SMPL_24.index[joint]] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+        seen = replace(seen, rotations=rotations, pose_weights=torch.full((3,), pose_weight))
+        return OBJECTIVES["modern"](output, seen)["rotations"].value.item()
+
+    hidden = {f"{side}_{joint}" for side in ("left", "right") for joint in ("ankle", "foot", "wrist", "hand")}
+    shown = {joint for joint in SMPL_24.joints if loss(0.3, joint) != pytest.approx(loss(0.3, "left_hand"))}
+    assert shown == set(SMPL_24.joints) - hidden
+    assert loss(1.0, "left_ankle") != pytest.approx(loss(1.0, "left_hand"))
 
 
 def test_the_weighted_sum_of_terms():

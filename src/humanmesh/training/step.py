@@ -21,6 +21,12 @@ HEATMAP_SIGMA = 1.5
 
 _LEFT_HIP, _RIGHT_HIP = COCOPLUS_19.index["left_hip"], COCOPLUS_19.index["right_hip"]
 _LSP_ROWS = LSP_14.indices_in(COCOPLUS_19)
+_NOT_SHOWN = [
+    SMPL_24.index[f"{side}_{joint}"]
+    for side in ("left", "right")
+    for joint in ("ankle", "foot", "wrist", "hand")
+]
+"""Joints whose rotations no keypoint shows."""
 _KNEES = [SMPL_24.index["left_knee"], SMPL_24.index["right_knee"]]
 
 
@@ -119,11 +125,20 @@ def _modern_round_terms(estimate: Estimate, batch: Batch) -> Terms:
             _root_relative(batch.keypoints_3d),
             batch.weights_3d,
         ),
-        "rotations": _term(losses.rotation_loss, estimate.rotations, batch.rotations, batch.pose_weights),
+        "rotations": _term(
+            losses.rotation_loss, estimate.rotations, batch.rotations, _rotation_weights(batch)
+        ),
         "shape": _term(losses.shape_loss, estimate.shape, batch.shapes, batch.shape_weights),
         "shape_prior": mean_over_people(losses.shape_prior(estimate.shape), batch),
         "knees": mean_over_people(losses.hinge_prior(estimate.rotations, _KNEES), batch),
     }
+
+
+def _rotation_weights(batch: Batch) -> Float[Tensor, "batch 24"]:
+    """Guessed poses are bodies for keypoints, and say nothing of feet and hands."""
+    weights = batch.pose_weights[:, None].repeat(1, len(SMPL_24))
+    weights[:, _NOT_SHOWN] *= (batch.pose_weights == 1).float()[:, None]
+    return weights
 
 
 def _heatmap_terms(output: RecoveryOutput, batch: Batch) -> Terms:
