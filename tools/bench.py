@@ -53,7 +53,7 @@ def median_milliseconds(action: Callable[[], object], runs: int = 15) -> float:
     return statistics.median(times)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def crop_to_mesh(config: RecoveryConfig, arithmetic: torch.dtype) -> float:
     """Milliseconds from one crop to the vertices of the mesh."""
     data = load_body_data("anny")

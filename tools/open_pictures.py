@@ -25,7 +25,7 @@ from humanmesh.data.splits import split
 
 GROWN = 7
 """Pixels by which a person is widened before the filling: labels are tight, hair is not."""
-ROUND_KEYPOINTS = 0.12
+REACH_AROUND_KEYPOINTS = 0.12
 """How far about the hull of the keypoints an unlabelled person is taken to reach, shares of the longer side of their box."""
 SOFTNESS = 6.0
 """Standard deviation in pixels of the blur of what was filled in."""
@@ -46,12 +46,12 @@ class Arguments:
     out: Path
 
 
-def round_keypoints(person: Annotation, size: tuple[int, int]) -> np.ndarray:
+def around_keypoints(person: Annotation, size: tuple[int, int]) -> np.ndarray:
     """(height, width) bool: the hull of the keypoints of a photo of that size (width, height), grown."""
     points = person.keypoints_2d[person.weights_2d > 0]
     around = Image.new("1", size)
     draw = ImageDraw.Draw(around)
-    reach = ROUND_KEYPOINTS * float(np.ptp(points, axis=0).max())
+    reach = REACH_AROUND_KEYPOINTS * float(np.ptp(points, axis=0).max())
     hull = [tuple(point) for point in points[ConvexHull(points).vertices].tolist()]
     draw.polygon(hull, fill=1)
     draw.line([*hull, hull[0]], fill=1, width=round(2 * reach))
@@ -90,7 +90,7 @@ def pictures(person: Annotation) -> dict[str, list[np.ndarray]]:
     """Backgrounds and pieces of cloth of one photo."""
     photo = np.asarray(Image.open(person.image).convert("RGB"))
     if person.mask is None:
-        around = round_keypoints(person, photo.shape[1::-1])
+        around = around_keypoints(person, photo.shape[1::-1])
         return {"backgrounds": [without_person(photo, around)], "cloth": []}
     labels = np.asarray(Image.open(person.mask))
     around = ndimage.binary_dilation(labels > 0, iterations=GROWN)

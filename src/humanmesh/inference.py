@@ -232,7 +232,7 @@ class Recoverer:
             camera = tagged_camera(photo, pixels.shape[2], pixels.shape[1])
         return self.recover_keypoints_in(pixels, keypoints, keypoint_set, focal_length, camera=camera)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def recover_keypoints_in(
         self,
         pixels: Float[Tensor, "3 height width"],
@@ -269,7 +269,7 @@ class Recoverer:
 
         return refine_person(self.body, person, keypoints, keypoint_set)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def recover_pixels(
         self,
         photos: Sequence[Tensor],

@@ -76,7 +76,7 @@ def rotation_loss(
     target: Float[Tensor, "batch joints 3 3"],
     weights: Float[Tensor, "batch joints"],
 ) -> Float[Tensor, ""]:
-    """Mean absolute difference of the entries of the rotation matrices."""
+    """Mean absolute difference of the entries of the rotation matrices, over joints by their weights."""
     return weighted_mean((rotations - target).abs().mean((2, 3)), weights)
 
 

@@ -56,7 +56,21 @@ def test_a_foot_keeps_its_direction_when_its_sole_is_levelled():
     assert world[0, RIGHT, 2, 2] < -0.8  # toward the camera
 
 
-def test_a_lifted_foot_and_feet_of_people_who_lie_sit_or_stand_on_their_hands_stay():
+@pytest.mark.parametrize("pointed", [0.8, 1.0, 1.2])
+def test_toes_that_point_down_or_past_it_do_not_turn_backward(pointed: float):
+    pose = torch.zeros(24, 3)
+    pose[0, 0] = AT_EYE_LEVEL
+    for side in ("left", "right"):
+        pose[SMPL_24.index[f"{side}_hip"], 0], pose[SMPL_24.index[f"{side}_knee"], 0] = -0.3, 1.0
+        pose[SMPL_24.index[f"{side}_ankle"], 0] = pointed
+    tiptoe = axis_angle_to_matrix(pose)[None]
+    found = levelled(tiptoe)
+    world, _ = BODY.tree(found, BODY.rest_joints(torch.zeros(1, 10)))
+    assert (slants(found) < slants(tiptoe)).all()
+    assert (world[0, [LEFT, RIGHT], 2, 2] < 0).all()  # toes stay toward the camera
+
+
+def test_a_lifted_foot_and_feet_of_people_who_lie_sit_on_the_floor_or_stand_on_their_hands_stay():
     stepping = body(hips=0.0, knees=(0.0, 1.5))
     assert slants(stepping)[1] == pytest.approx(float(slants(levelled(stepping))[1]), abs=2)
     for other in (

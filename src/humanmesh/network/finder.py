@@ -83,7 +83,7 @@ class PersonFinder(nn.Module):
         self.candidate_score = candidate_score
         self.person_score = person_score
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def find(self, photos: Sequence[Tensor], least_score: float | None = None) -> list[list[FoundPerson]]:
         """The people in each photo (3, height, width), the largest first; empty lists where there are none.
 

@@ -2,7 +2,8 @@
 
 Legs that the photo cuts off are straightened: the regressor, which reads keypoints of them off empty heat maps, would make their people
 sit. Feet point forward, and who stands does so on the soles: no keypoint says where feet point, and in street photos the regressor turns
-both inward, one across the other, and the left one down. And people who stand stretched are turned about the camera's x axis toward how a
+both inward, one across the other, and the left one down; and feet that carry somebody who squats, bends over or sits on a chair are turned
+until their soles are level. And people who stand stretched are turned about the camera's x axis toward how a
 camera held nearly level sees them, because keypoints hardly tell whether a person leans toward the camera.
 """
 
@@ -40,7 +41,7 @@ _OFF_THE_GROUND = 0.12
 """Metres above the lower ankle at which the trust that the other foot carries has fallen to a quarter."""
 _SLANTED = math.radians(60)
 """Angle of a shin to the vertical at which the trust that its foot carries has fallen to a quarter."""
-_SITTING, _SQUATTING = 0.3, 0.45
+_ON_THE_FLOOR, _SQUATTING = 0.3, 0.45
 """Metres of the hips above the lower ankle: at most the first where feet carry nobody, at least the second where they may."""
 _SIDES = ("left", "right")
 _LEGS = torch.tensor([
@@ -127,20 +128,18 @@ def with_level_soles(
         aslant.square(), _SLANTED
     )
     hips = heights[:, _HIPS].mean(1, keepdim=True) - lowest
-    carries = carries * ((hips - _SITTING) / (_SQUATTING - _SITTING)).clamp(0, 1)
+    carries = carries * ((hips - _ON_THE_FLOOR) / (_SQUATTING - _ON_THE_FLOOR)).clamp(0, 1)
     bend = matrix_to_axis_angle(rotations[:, _KNEES])[..., 0].square()
     carries = carries * (1 - faded(bend, _LIFTED) * standing_of(joints)[:, None])
     feet = world[:, _ANKLES]
-    turns = matrix_to_axis_angle(feet.mT @ _levelled(feet[..., 2], up))
+    turns = matrix_to_axis_angle(feet.mT @ _levelled(feet[..., 0], up))
     changed = rotations.clone()
     changed[:, _ANKLES] = rotations[:, _ANKLES] @ axis_angle_to_matrix(carries[..., None] * turns)
     return changed
 
 
-def _levelled(
-    forward: Float[Tensor, "batch feet 3"], up: Float[Tensor, "3"]
-) -> Float[Tensor, "batch feet 3 3"]:
-    """Axes (left, up, forward) of feet on level ground that point that way; any way where it is straight up or down."""
-    upward = up.expand_as(forward)
-    left = torch.nn.functional.normalize(torch.linalg.cross(upward, forward), dim=-1)
-    return torch.stack([left, upward, torch.linalg.cross(left, upward)], -1)
+def _levelled(left: Float[Tensor, "batch feet 3"], up: Float[Tensor, "3"]) -> Float[Tensor, "batch feet 3 3"]:
+    """Axes (left, up, forward) of feet on level ground whose left is that way: it tells where toes point even when they point down."""
+    upward = up.expand_as(left)
+    forward = torch.nn.functional.normalize(torch.linalg.cross(left, upward), dim=-1)
+    return torch.stack([torch.linalg.cross(upward, forward), upward, forward], -1)

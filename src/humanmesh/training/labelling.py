@@ -28,7 +28,7 @@ FEWEST = 8
 JOINT_WEIGHT = 0.5
 """Of a joint that the fit meets, where one known from rendering or measuring has 1."""
 POSE_WEIGHT = 0.3
-"""Of the fit's rotations, of which keypoints do not show all; less than 1 says that 3D is guessed (`Sample.has_known_3d`)."""
+"""Of the fit's rotations, but for those of feet and hands, which teach nothing (`training.step`); less than 1 says that 3D is guessed (`Sample.has_known_3d`)."""
 
 _HIPS = COCOPLUS_19.index["left_hip"], COCOPLUS_19.index["right_hip"]
 LIMBS = [

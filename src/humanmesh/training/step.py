@@ -135,7 +135,7 @@ def _modern_round_terms(estimate: Estimate, batch: Batch) -> Terms:
 
 
 def _rotation_weights(batch: Batch) -> Float[Tensor, "batch 24"]:
-    """Guessed poses are bodies for keypoints, and say nothing of feet and hands."""
+    """Weight of each joint's rotation: its person's, but 0 of feet and hands (`_NOT_SHOWN`) where the pose is guessed."""
     weights = batch.pose_weights[:, None].repeat(1, len(SMPL_24))
     weights[:, _NOT_SHOWN] *= (batch.pose_weights == 1).float()[:, None]
     return weights
