@@ -8,7 +8,8 @@ _STEPS = ".steps"
 """Ends the name of the step lengths of a matrix that is kept as int8."""
 _MOST_STEPS = 127
 _UPWARD = 1 + 2**-11
-"""Lets the step as float16 be no shorter than it was, so that the channel's largest number is still at most `_MOST_STEPS` of them; below float16's normal range, 6e-5, it is cut to that."""
+"""Lets the step as float16 be no shorter than it was, so that the channel's largest number is still at most `_MOST_STEPS` of them; of
+steps below float16's normal range, 6e-5, it is cut to that."""
 _LARGE = 9_000
 """Numbers from which int8 is worth its error: smaller kernels, depthwise ones above all, cost accuracy and hardly weigh."""
 

@@ -2,9 +2,9 @@
 
 Legs that the photo cuts off are straightened: the regressor, which reads keypoints of them off empty heat maps, would make their people
 sit. Feet point forward, and who stands does so on the soles: no keypoint says where feet point, and in street photos the regressor turns
-both inward, one across the other, and the left one down; and feet that carry somebody who squats, bends over or sits on a chair are turned
-until their soles are level. And people who stand stretched are turned about the camera's x axis toward how a
-camera held nearly level sees them, because keypoints hardly tell whether a person leans toward the camera.
+both inward, one across the other, and the left one down; feet that carry somebody who squats, bends over or sits on a chair are turned
+until their soles are level. And people who stand stretched are turned about the camera's x axis toward how a camera held nearly level
+sees them, because keypoints hardly tell whether a person leans toward the camera.
 """
 
 import math
@@ -27,8 +27,8 @@ _UNSEEN, _SEEN = 0.15, 0.21
 49 below the second), at least the second nearly everywhere else (140 of 143 where it sees both)."""
 _OTHER_LEG = 0.5
 """Share that the other leg has in a leg's confidence: photos that cut off one mostly cut off both."""
-_CLEARLY_BENT = math.radians(20)
-"""Bend of a knee at which the trust that its leg is stretched has fallen to a quarter."""
+CLEARLY_BENT = math.radians(20)
+"""Bend of a knee at which the trust that its leg is stretched, and the pull that stretches it, have fallen to a quarter."""
 _LIFTED = math.radians(40)
 """Bend of a knee at which the trust that its foot stands on its sole has fallen to a quarter."""
 _EYE_LEVEL = math.radians(7)
@@ -101,7 +101,7 @@ def with_feet_forward(
     """
     hips, knees, ankles = matrix_to_axis_angle(rotations[:, _LEGS]).unbind(2)
     bend = knees[..., 0].square()
-    hips[..., 1] *= 1 - faded(bend, _CLEARLY_BENT)
+    hips[..., 1] *= 1 - faded(bend, CLEARLY_BENT)
     ankles[..., 0] *= 1 - faded(bend, _LIFTED) * standing[:, None]
     ankles[..., 1] = hips.new_tensor([TOES_OUT, -TOES_OUT])
     changed = rotations.clone()

@@ -39,6 +39,7 @@ from humanmesh.geometry.rotations import (
     matrix_to_axis_angle,
 )
 from humanmesh.network.posture import (
+    CLEARLY_BENT,
     as_seen_from_eye_level,
     standing_of,
     with_feet_forward,
@@ -65,8 +66,6 @@ _STANDING_FLEXION = math.radians(3)
 """f_0, of a knee that carries its person."""
 _STANDING_DEVIATION = math.radians(8)
 """kappa."""
-_CLEARLY_BENT = math.radians(20)
-"""Radians from f_0 at which the pull on a knee has fallen to a quarter."""
 _CAMERA_DEVIATION = 0.15
 """Of the logarithm of the scale, and of the offset in metres."""
 _SHAPE_DEVIATION = 1.0
@@ -199,7 +198,7 @@ def _pull_to_straight_knees(
     """Add the cost of knees that are bent a little to the normal equations."""
     knees = matrix_to_axis_angle(rotations[:, _KNEES])
     excess = knees[..., 0] - _STANDING_FLEXION
-    weights = faded(excess.square(), _CLEARLY_BENT) / _STANDING_DEVIATION**2
+    weights = faded(excess.square(), CLEARLY_BENT) / _STANDING_DEVIATION**2
     by_turn = inverse_right_jacobian(knees)[..., 0, :]
     for number, knee in enumerate(_KNEES):
         turns, direction = slice(3 * knee, 3 * knee + 3), by_turn[:, number, :, None]
